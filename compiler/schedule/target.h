@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace gradc {
+
+// What the scheduler and the code generator know of the machine. jit/ fills it from the host or from --cpu.
+struct Target {
+  std::string cpu = "x86-64-v3";  // LLVM's name
+  std::string features;           // LLVM's feature string ("+avx2,+fma,...")
+  int vector_bytes = 32;          // width of the registers worth using
+  int vector_registers = 16;
+  int64_t l1_bytes = 32 << 10;
+  int64_t l2_bytes = 512 << 10;
+};
+
+}  // namespace gradc

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+
+// The contract between compiled code and the runtime: plain C types, no dependency on the compiler.
+// A compiled step is one function that runs all kernels of one training step (or one evaluation) in order.
+
+extern "C" {
+
+// Runs blocks [begin, end) of one kernel. `buffers` are the kernel's arguments by slot; `scratch` is private to the worker,
+// 64-byte aligned, at least GradcStepInfo::scratch_bytes long.
+typedef void (*GradcKernelFn)(void* const* buffers, int64_t begin, int64_t end, void* scratch);
+
+struct GradcFrame;
+
+// Runs all `blocks` blocks of a kernel, on any number of threads, and returns when all are done.
+typedef void (*GradcParallelFn)(struct GradcFrame* frame, GradcKernelFn kernel, void* const* buffers, int64_t blocks);
+
+struct GradcFrame {
+  void** buffers;            // one pointer per buffer of the kernel program, set by the runtime
+  GradcParallelFn parallel;  // null: the step runs every block itself, one after the other
+  void* pool;                // the runtime's own
+  void* scratch;             // of the calling thread
+  // Where not null: called before kernel 0, between kernels and after the last, with the index of the kernel that comes next
+  // (profiling, `bench`).
+  void (*trace)(struct GradcFrame* frame, int64_t kernel);
+  void* trace_data;
+};
+
+typedef void (*GradcStepFn)(struct GradcFrame* frame);
+}
