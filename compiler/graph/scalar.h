@@ -62,7 +62,7 @@ struct ScalarProgram {
 // Writes scalar programs as expressions. Literals take the type of the other operand.
 class ScalarExpr {
  public:
-  ScalarExpr(ScalarProgram* p, int32_t id) : program(p), id(id) {}
+  ScalarExpr(ScalarProgram* p, int32_t value) : program(p), id(value) {}
   Element type() const { return program->type_of(id); }
   ScalarExpr literal(double v) const { return literal(v, type()); }
   ScalarExpr literal(double v, Element type) const;

@@ -4,28 +4,6 @@
 
 namespace gradc {
 
-size_t byte_size(Element e) {
-  switch (e) {
-    case Element::Bool: return 1;
-    case Element::F32: return 4;
-    case Element::Int:
-    case Element::F64: return 8;
-  }
-  return 0;
-}
-
-const char* name(Element e) {
-  constexpr const char* names[] = {"bool", "int", "f32", "f64"};
-  return names[static_cast<size_t>(e)];
-}
-
-std::optional<Element> parse_element(std::string_view text) {
-  for (Element e : {Element::Bool, Element::Int, Element::F32, Element::F64}) {
-    if (text == name(e)) return e;
-  }
-  return std::nullopt;
-}
-
 int64_t Type::count() const {
   int64_t n = 1;
   for (const Dim& d : dims) n *= d.size;

@@ -1,22 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "compiler/support/element.h"
 #include "compiler/support/symbol.h"
 
 namespace gradc {
-
-// Int is 64-bit two's complement. Bool is one byte, 0 or 1.
-enum class Element : uint8_t { Bool, Int, F32, F64 };
-
-inline bool is_float(Element e) { return e == Element::F32 || e == Element::F64; }
-size_t byte_size(Element e);
-const char* name(Element e);  // "bool", "int", "f32", "f64"
-std::optional<Element> parse_element(std::string_view name);
 
 // One axis. The name is what the user calls it ("N", "hidden"), possibly empty; it never takes part in type equality.
 struct Dim {
