@@ -46,6 +46,7 @@ struct Access {
   std::vector<Indirect> indirect;
   std::vector<Guard> guards;  // Load: all must hold, else the value is `fill`
   double fill = 0;
+  int64_t block = 0;          // nests: plus block * (number of the block in the grid), for partial results of a block
   bool operator==(const Access&) const = default;
 };
 
