@@ -1,0 +1,112 @@
+#include "runtime/step.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <sys/mman.h>
+
+#include <fmt/format.h>
+
+#include "compiler/support/error.h"
+#include "compiler/support/text.h"
+
+namespace gradc {
+namespace {
+
+size_t bytes_of(const StepBuffer& b) {
+  auto n = checked_count(b.shape);
+  GRADC_ASSERT(n, "buffer '{}' is too large", b.name);
+  return static_cast<size_t>(*n) * byte_size(b.element);
+}
+
+Array array_at(const std::byte* data, Element element, const std::vector<int64_t>& shape) {
+  Array a = Array::zeros(element, shape);
+  if (!a.bytes.empty()) std::memcpy(a.bytes.data(), data, a.bytes.size());
+  return a;
+}
+
+void store(const Array& value, Element element, std::byte* data) {
+  Array converted = value.converted(element);
+  if (!converted.bytes.empty()) std::memcpy(data, converted.bytes.data(), converted.bytes.size());
+}
+
+}  // namespace
+
+void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
+
+AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
+  constexpr size_t huge = size_t{2} << 20;
+  size_t alignment = bytes >= 2 * huge ? huge : 64;
+  size_t rounded = std::max<size_t>((bytes + alignment - 1) / alignment * alignment, alignment);
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
+  if (!data_) throw EnvironmentError(fmt::format("out of memory: {} could not be allocated", human_bytes(static_cast<double>(bytes))));
+  if (alignment == huge) madvise(data_.get(), rounded, MADV_HUGEPAGE);
+  std::memset(data_.get(), 0, rounded);
+}
+
+Variables::Entry& Variables::declare(const StepBuffer& b) {
+  auto it = entries_.find(b.name);
+  if (it == entries_.end()) it = entries_.emplace(b.name, Entry{b.element, b.shape, AlignedBytes(bytes_of(b))}).first;
+  GRADC_ASSERT(it->second.element == b.element && it->second.shape == b.shape, "'{}' has two types", b.name);
+  return it->second;
+}
+
+void Variables::set(const std::string& name, const Array& value) {
+  Entry& e = entries_.at(name);
+  GRADC_ASSERT(e.shape == value.shape, "'{}' has shape {}, not {}", name, shape_text(e.shape), shape_text(value.shape));
+  store(value, e.element, e.bytes.data());
+}
+
+Array Variables::get(const std::string& name) const {
+  const Entry& e = entries_.at(name);
+  return array_at(e.bytes.data(), e.element, e.shape);
+}
+
+StepRunner::StepRunner(StepPlan plan, Variables& variables, ThreadPool& pool) : plan_(std::move(plan)) {
+  AlignedBytes arena(static_cast<size_t>(plan_.arena_bytes));
+  std::byte* arena_start = arena.data();
+  memory_bytes_ = plan_.arena_bytes;
+  owned_.push_back(std::move(arena));
+  for (size_t i = 0; i < plan_.buffers.size(); ++i) {
+    const StepBuffer& b = plan_.buffers[i];
+    std::byte* p = nullptr;
+    if (b.kind == StepBuffer::Temporary) {
+      p = arena_start + b.offset;
+    } else if (b.kind == StepBuffer::Parameter || b.kind == StepBuffer::State) {
+      p = variables.declare(b).bytes.data();
+    } else {
+      owned_.emplace_back(bytes_of(b));
+      memory_bytes_ += static_cast<int64_t>(owned_.back().size());
+      p = owned_.back().data();
+    }
+    pointers_.push_back(p);
+    if (b.kind != StepBuffer::Temporary && b.kind != StepBuffer::Shadow) by_name_.emplace(b.name, static_cast<int>(i));
+  }
+  if (has("step")) step_ = reinterpret_cast<double*>(data("step"));
+  if (has("seed")) seed_ = reinterpret_cast<int64_t*>(data("seed"));
+  pool.reserve_scratch(static_cast<size_t>(plan_.scratch_bytes));
+  frame_.buffers = reinterpret_cast<void**>(pointers_.data());
+  frame_.parallel = pool.threads() > 1 ? &ThreadPool::run_frame : nullptr;
+  frame_.pool = &pool;
+}
+
+void StepRunner::set(const std::string& name, const Array& value) {
+  const StepBuffer& b = buffer(name);
+  GRADC_ASSERT(b.shape == value.shape, "'{}' has shape {}, not {}", name, shape_text(b.shape), shape_text(value.shape));
+  store(value, b.element, data(name));
+}
+
+Array StepRunner::get(const std::string& name) const {
+  const StepBuffer& b = buffer(name);
+  return array_at(data(name), b.element, b.shape);
+}
+
+double StepRunner::scalar(const std::string& name) const { return get(name).at(0); }
+
+void StepRunner::run(int64_t step, uint64_t seed) {
+  if (step_) *step_ = static_cast<double>(step);
+  if (seed_) *seed_ = static_cast<int64_t>(seed);
+  frame_.scratch = static_cast<ThreadPool*>(frame_.pool)->scratch();  // may have grown for another step
+  plan_.entry(&frame_);
+}
+
+}  // namespace gradc
