@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "compiler/graph/graph.h"
@@ -37,9 +39,16 @@ class Interpreter {
   std::vector<std::optional<Tensor>> values_;
 };
 
+// The value of one node from its operands' values, in order (also for constant folding). Input and Grad nodes have none.
+Tensor evaluate_node(const Node& node, const std::vector<const Tensor*>& operands);
+
 // Uniform in [0, 1) from Philox 4x32-10 (Salmon et al. 2011): 24 bits for f32, 53 for f64.
 // Key = (seed low, seed high); counter = (index low, index high, site, step). Independent of the code generator's version.
+// f32 takes the upper bits of word 0; f64 the upper bits of word 1 * 2^32 + word 0.
 double philox_uniform(uint64_t seed, uint32_t step, uint32_t site, uint64_t index, Element element);
+
+// One block of the generator.
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 // All outputs of a graph.
 std::map<Symbol, Tensor> evaluate(const Graph& graph, const std::map<Symbol, Tensor>& inputs);
