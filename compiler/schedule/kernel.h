@@ -96,7 +96,8 @@ struct Loop {
 };
 
 // Statements run for every point of the inner loops, for each point of the nest's outer loops. Sections run one after the
-// other; a Reduce of one section is a scalar (per outer point) for the following ones.
+// other; a Reduce of one section is a scalar (per outer point) for the following ones, and so is any value of a section
+// without inner loops.
 struct Section {
   std::vector<Loop> inner;
   std::vector<Stmt> stmts;
