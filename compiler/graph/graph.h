@@ -42,7 +42,7 @@ class Graph {
 
   NodeId add(Node node);
   const Node& operator[](NodeId id) const { return nodes_[id.at()]; }
-  Node& edit(NodeId id) { return nodes_[id.at()]; }  // name and provenance only; structure never changes
+  Node& edit(NodeId id) { return nodes_[id.at()]; }  // name, names of dims and provenance only; structure never changes
   size_t size() const { return nodes_.size(); }
 
   std::vector<bool> live() const;  // reachable from outputs

@@ -56,6 +56,12 @@ struct SampleDomain {
   std::vector<double> kinks{};    // derivative tests keep away from these (in operand 0)
 };
 
+// Operands and attributes that an operation accepts, for tests and documentation.
+struct OpExample {
+  std::vector<Type> operands{};
+  Attrs attrs{};
+};
+
 // The descriptor of a primitive, folded from its struct under ops/. Everything any stage knows of an operation is here.
 struct Op {
   const char* name = "";
@@ -80,6 +86,8 @@ struct Op {
   // Given the cotangent of the node, the cotangent of each operand as new nodes; none where no derivative flows or
   // `wanted` is false. Every result has the operand's type.
   std::vector<NodeId> (*vjp)(GraphBuilder& b, NodeId node, NodeId cotangent, const std::vector<bool>& wanted) = nullptr;
+  // Everything but point-wise operations of equal operands: they make their own from arity and samples.
+  std::vector<OpExample> (*examples)() = nullptr;
 };
 
 }  // namespace gradc
