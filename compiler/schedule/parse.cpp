@@ -1,0 +1,500 @@
+#include <fmt/format.h>
+
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "compiler/schedule/kernel.h"
+#include "compiler/schedule/text_form.h"
+
+namespace gradc {
+namespace {
+
+struct ParseFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw ParseFailure(fmt::format(format, std::forward<Args>(args)...));
+}
+
+// One line's tokens: words ("v12", "load"), numbers, quoted strings, single punctuation characters; '#' starts a comment.
+class Line {
+ public:
+  explicit Line(std::string_view text) : text_(text) { skip(); }
+
+  bool end() const { return at_ >= text_.size(); }
+  std::string_view peek() const { return token(); }
+  std::string_view next() {
+    if (end()) fail("unexpected end of line");
+    std::string_view t = token();
+    at_ += t.size();
+    skip();
+    return t;
+  }
+  bool accept(std::string_view t) {
+    if (end() || token() != t) return false;
+    next();
+    return true;
+  }
+  void expect(std::string_view t) {
+    if (!accept(t)) fail("expected '{}' before '{}'", t, text_.substr(at_));
+  }
+  void finish() const {
+    if (!end()) fail("unexpected '{}'", text_.substr(at_));
+  }
+
+  int64_t integer() {
+    bool negative = accept("-");
+    std::string_view t = next();
+    int64_t v = 0;
+    auto [p, error] = std::from_chars(t.data(), t.data() + t.size(), v);
+    if (error != std::errc() || p != t.data() + t.size()) fail("expected an integer, not '{}'", t);
+    return negative ? -v : v;
+  }
+  int integer32() { return static_cast<int>(integer()); }
+  double number() {
+    bool negative = accept("-");
+    std::string t(next());
+    char* stop = nullptr;
+    double v = std::strtod(t.c_str(), &stop);
+    if (*stop) fail("expected a number, not '{}'", t);
+    return negative ? -v : v;
+  }
+  // "v12" with prefix 'v'.
+  int numbered(char prefix) {
+    std::string_view t = next();
+    int v = 0;
+    auto [p, error] = std::from_chars(t.data() + 1, t.data() + t.size(), v);
+    if (t[0] != prefix || error != std::errc() || p != t.data() + t.size()) fail("expected '{}' and a number, not '{}'", prefix, t);
+    return v;
+  }
+  bool at_numbered(char prefix) const {
+    std::string_view t = end() ? "" : token();
+    return t.size() > 1 && t[0] == prefix && std::isdigit(static_cast<unsigned char>(t[1]));
+  }
+  bool at_string() const { return !end() && text_[at_] == '"'; }
+  Symbol string() {
+    std::string_view t = next();
+    if (t.size() < 2 || t.front() != '"' || t.back() != '"') fail("expected a quoted name, not '{}'", t);
+    std::string out;
+    for (size_t i = 1; i + 1 < t.size(); ++i) {
+      if (t[i] == '\\' && i + 2 < t.size()) ++i;
+      out += t[i];
+    }
+    return Symbol(out);
+  }
+  Element element() {
+    std::string_view t = next();
+    std::optional<Element> e = parse_element(t);
+    if (!e) fail("no element type is called '{}'", t);
+    return *e;
+  }
+  Combiner combiner() {
+    std::string_view t = next();
+    for (Combiner c : {Combiner::Sum, Combiner::Prod, Combiner::Max, Combiner::Min}) {
+      if (t == name(c)) return c;
+    }
+    fail("no combiner is called '{}'", t);
+  }
+
+ private:
+  static bool word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.'; }
+
+  void skip() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+    if (at_ < text_.size() && text_[at_] == '#') at_ = text_.size();
+  }
+  std::string_view token() const {
+    size_t e = at_;
+    if (text_[e] == '"') {
+      for (++e; e < text_.size() && text_[e] != '"'; ++e) {
+        if (text_[e] == '\\') ++e;
+      }
+      return text_.substr(at_, e + 1 - at_);
+    }
+    while (e < text_.size() && word(text_[e])) {
+      // The sign of an exponent belongs to its number.
+      bool exponent = text_[e] == 'e' && std::isdigit(static_cast<unsigned char>(text_[at_]));
+      ++e;
+      if (exponent && e < text_.size() && (text_[e] == '-' || text_[e] == '+')) ++e;
+    }
+    return text_.substr(at_, e == at_ ? 1 : e - at_);
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+};
+
+class StatementParser {
+ public:
+  explicit StatementParser(size_t dims) : dims_(dims) {}
+
+  Stmt parse(Line& l) const {
+    Stmt s;
+    if (l.accept("store")) {
+      s.kind = StmtKind::Store;
+      store(l, s);
+    } else if (l.accept("accumulate")) {
+      s.kind = StmtKind::Accumulate;
+      s.combiner = l.combiner();
+      store(l, s);
+      if (l.accept("first")) {
+        while (!l.end()) s.first.push_back(l.numbered('i'));
+      }
+    } else if (l.accept("yield")) {
+      s.kind = StmtKind::Yield;
+      s.type = l.element();
+      s.args[0] = l.numbered('v');
+    } else {
+      s.value = l.numbered('v');
+      l.expect(":");
+      s.type = l.element();
+      l.expect("=");
+      right_side(l, s);
+    }
+    l.finish();
+    return s;
+  }
+
+ private:
+  void store(Line& l, Stmt& s) const {
+    s.type = l.element();
+    s.access = access(l);
+    l.expect("=");
+    s.args[0] = l.numbered('v');
+  }
+
+  void right_side(Line& l, Stmt& s) const {
+    if (l.accept("load")) {
+      s.kind = StmtKind::Load;
+      s.access = access(l);
+    } else if (l.accept("index")) {
+      s.kind = StmtKind::Index;
+      s.access.at = affine(l);
+    } else if (l.accept("random")) {
+      s.kind = StmtKind::Random;
+      s.args[0] = l.numbered('v');
+      s.args[1] = l.numbered('v');
+      l.expect("site");
+      s.site = l.integer();
+      l.expect("at");
+      s.access.at = affine(l);
+    } else if (l.accept("reduce")) {
+      s.kind = StmtKind::Reduce;
+      s.combiner = l.combiner();
+      s.args[0] = l.numbered('v');
+    } else if (l.accept("reduce_index")) {
+      s.kind = StmtKind::ReduceIndex;
+      s.combiner = l.combiner();
+      s.args[0] = l.numbered('v');
+      l.expect("over");
+      s.index_dim = l.numbered('i');
+    } else if (l.accept("accumulator")) {
+      s.kind = StmtKind::Accumulator;
+    } else {
+      compute(l, s);
+    }
+  }
+
+  void compute(Line& l, Stmt& s) const {
+    s.kind = StmtKind::Compute;
+    std::string_view op = l.next();
+    if (!parse_scalar_op(op, s.op)) fail("no statement or scalar operation is called '{}'", op);
+    if (s.op == ScalarOp::Const) {
+      s.constant = l.number();
+      return;
+    }
+    for (int i = 0; i < arity(s.op); ++i) s.args[static_cast<size_t>(i)] = l.numbered('v');
+  }
+
+  Affine affine(Line& l) const {
+    Affine a{0, std::vector<int64_t>(dims_, 0)};
+    bool negative = l.accept("-");
+    while (true) {
+      int64_t factor = negative ? -1 : 1;
+      if (l.at_numbered('i')) {
+        a.strides[dim(l)] += factor;
+      } else {
+        factor *= l.integer();
+        if (l.accept("*")) {
+          a.strides[dim(l)] += factor;
+        } else {
+          a.offset += factor;
+        }
+      }
+      if (l.accept("+")) {
+        negative = false;
+      } else if (l.accept("-")) {
+        negative = true;
+      } else {
+        return a;
+      }
+    }
+  }
+  size_t dim(Line& l) const {
+    auto d = static_cast<size_t>(l.numbered('i'));
+    if (d >= dims_) fail("the kernel has no dim i{}", d);
+    return d;
+  }
+
+  Access access(Line& l) const {
+    Access a;
+    a.slot = l.numbered('s');
+    l.expect("[");
+    a.at = affine(l);
+    while (l.accept(";")) {
+      int64_t stride = l.integer();
+      l.expect("*");
+      if (l.accept("block")) {
+        a.block = stride;
+      } else {
+        int v = l.numbered('v');
+        l.expect("in");
+        a.indirect.push_back({v, stride, l.integer()});
+      }
+    }
+    l.expect("]");
+    if (l.accept("when")) {
+      do a.guards.push_back(guard(l));
+      while (l.accept("and"));
+      l.expect("else");
+      a.fill = l.number();
+    }
+    return a;
+  }
+  Guard guard(Line& l) const {
+    Guard g;
+    l.expect("(");
+    g.at = affine(l);
+    l.expect(")");
+    l.expect("in");
+    g.limit = l.integer();
+    if (l.accept("by")) g.step = l.integer();
+    return g;
+  }
+
+  size_t dims_;
+};
+
+// Each line is told apart by its first word; indentation is for people.
+class ProgramParser {
+ public:
+  ProgramParser(std::string_view text, SourceManager& sources) : text_(text) {
+    // A library file, so that a printed program never takes its own text for the user's source.
+    file_ = sources.add("kernels", std::string(text), /*library=*/true);
+  }
+
+  KernelParseResult run() {
+    size_t begin = 0, number = 0;
+    try {
+      while (begin < text_.size()) {
+        size_t end = std::min(text_.find('\n', begin), text_.size());
+        ++number;
+        span_ = {file_, static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
+        Line line(text_.substr(begin, end - begin));
+        if (!line.end()) top(line);
+        begin = end + 1;
+      }
+    } catch (const ParseFailure& e) {
+      return {std::nullopt, fmt::format("line {}: {}", number, e.what())};
+    } catch (const std::out_of_range&) {
+      return {std::nullopt, fmt::format("line {}: out of place", number)};
+    }
+    return {std::move(p_), {}};
+  }
+
+ private:
+  void top(Line& l) {
+    if (l.accept("kernels")) {
+      p_.name = l.string();
+    } else if (l.accept("target")) {
+      target(l);
+    } else if (l.accept("arena")) {
+      p_.arena_bytes = l.integer();
+      l.expect("lower_bound");
+      p_.arena_lower_bound = l.integer();
+    } else if (l.accept("buffer")) {
+      buffer(l);
+    } else if (l.accept("body")) {
+      body(l);
+    } else if (l.accept("call")) {
+      call(l);
+    } else if (p_.bodies.empty()) {
+      fail("unexpected '{}'", l.peek());
+    } else if (Nest* n = std::get_if<Nest>(&p_.bodies.back().form)) {
+      in_nest(l, *n);
+    } else {
+      in_contraction(l, std::get<Contraction>(p_.bodies.back().form));
+    }
+    l.finish();
+  }
+
+  void target(Line& l) {
+    Target& t = p_.target;
+    t.cpu = l.string().str();
+    t.features = l.string().str();
+    l.expect("vector_bytes");
+    t.vector_bytes = l.integer32();
+    l.expect("registers");
+    t.vector_registers = l.integer32();
+    l.expect("l1");
+    t.l1_bytes = l.integer();
+    l.expect("l2");
+    t.l2_bytes = l.integer();
+  }
+
+  void buffer(Line& l) {
+    Buffer b;
+    if (static_cast<size_t>(l.numbered('b')) != p_.buffers.size()) fail("buffers are numbered from b0 in order");
+    std::string_view kind = l.next();
+    bool known = false;
+    for (BufferKind k : {BufferKind::Input, BufferKind::Parameter, BufferKind::State, BufferKind::Output, BufferKind::Temporary,
+                         BufferKind::Shadow}) {
+      if (kind == spelling(k)) b.kind = k, known = true;
+    }
+    if (!known) fail("no kind of buffer is called '{}'", kind);
+    b.name = l.string();
+    b.type.element = l.element();
+    l.expect("[");
+    while (!l.accept("]")) {
+      Dim d;
+      if (l.at_string()) {
+        d.name = l.string();
+        l.expect("=");
+      }
+      d.size = l.integer();
+      b.type.dims.push_back(d);
+      l.accept(",");
+    }
+    if (l.accept("at")) b.offset = l.integer();
+    if (l.accept("of")) b.source = BufferId(static_cast<size_t>(l.numbered('b')));
+    p_.buffers.push_back(b);
+  }
+
+  void body(Line& l) {
+    if (static_cast<size_t>(l.integer()) != p_.bodies.size()) fail("bodies are numbered from 0 in order");
+    KernelBody b;
+    b.name = l.string();
+    if (l.accept("contraction")) {
+      b.form = Contraction{};
+    } else {
+      l.expect("nest");
+    }
+    l.expect("(");
+    while (!l.accept(")")) {
+      l.numbered('s');
+      l.expect(":");
+      bool written = l.accept("out");
+      b.slots.push_back({l.element(), written});
+      l.accept(",");
+    }
+    p_.bodies.push_back(std::move(b));
+    lines_.emplace_back();
+    part_ = nullptr;
+    in_section_ = false;
+  }
+
+  // Number, extent and name of a dim; its role in between.
+  KernelDim dim(Line& l, size_t count, std::vector<DimRole>* roles) {
+    if (static_cast<size_t>(l.numbered('i')) != count) fail("dims are numbered from i0 in order");
+    l.expect("=");
+    KernelDim d{l.integer(), {}};
+    if (roles) {
+      std::string_view r = l.next();
+      for (DimRole role : {DimRole::Batch, DimRole::M, DimRole::N, DimRole::K}) {
+        if (r == spelling(role)) roles->push_back(role);
+      }
+      if (roles->size() != count + 1) fail("no role is called '{}'", r);
+    }
+    if (l.at_string()) d.name = l.string();
+    return d;
+  }
+
+  void in_nest(Line& l, Nest& n) {
+    if (l.accept("dim")) {
+      n.dims.push_back(dim(l, n.dims.size(), nullptr));
+    } else if (l.accept("accumulators")) {
+      n.accumulators = l.integer32();
+    } else if (l.accept("vector")) {
+      n.vector_dim = l.numbered('i');
+    } else if (l.accept("section")) {
+      n.sections.emplace_back();
+      in_section_ = true;
+    } else if (l.peek() == "parallel" || l.peek() == "for") {
+      if (l.accept("parallel")) ++n.parallel;
+      l.expect("for");
+      Loop loop{l.numbered('i'), 1};
+      if (l.accept("step")) loop.step = l.integer();
+      l.accept("vector");
+      (in_section_ ? n.sections.back().inner : n.outer).push_back(loop);
+    } else {
+      if (!in_section_) fail("a statement outside of a section");
+      statement(l, n.sections.back().stmts, n.dims.size());
+    }
+  }
+
+  void in_contraction(Line& l, Contraction& c) {
+    if (l.accept("dim")) {
+      c.dims.push_back(dim(l, c.dims.size(), &c.roles));
+    } else if (l.accept("tiles")) {
+      c.element = l.element();
+      const std::pair<const char*, int64_t*> tiles[] = {
+          {"mr", &c.mr}, {"nr", &c.nr}, {"kc", &c.kc}, {"block_m", &c.block_m}, {"block_n", &c.block_n}};
+      for (const auto& [word, value] : tiles) {
+        l.expect(word);
+        *value = l.integer();
+      }
+    } else if (l.accept("lhs")) {
+      part_ = &c.lhs;
+    } else if (l.accept("rhs")) {
+      part_ = &c.rhs;
+    } else if (l.accept("epilogue")) {
+      part_ = &c.epilogue;
+    } else {
+      if (!part_) fail("a statement outside of lhs, rhs and epilogue");
+      statement(l, *part_, c.dims.size());
+    }
+  }
+
+  void statement(Line& l, std::vector<Stmt>& list, size_t dims) {
+    list.push_back(StatementParser(dims).parse(l));
+    lines_.back().push_back(p_.provenance.from(p_.provenance.add(Origin{span_, {}, {}})));
+  }
+
+  void call(Line& l) {
+    KernelInstance k;
+    k.name = l.string();
+    l.expect("body");
+    k.body = BodyId(static_cast<size_t>(l.integer()));
+    if (k.body.at() >= p_.bodies.size()) fail("there is no body {}", k.body.index);
+    l.expect("(");
+    while (!l.accept(")")) {
+      k.buffers.push_back(BufferId(static_cast<size_t>(l.numbered('b'))));
+      l.accept(",");
+    }
+    k.provenance = lines_[k.body.at()];
+    if (l.accept("labels")) {
+      while (!l.end()) k.labels.push_back(l.string());
+    } else {
+      k.labels.resize(k.provenance.size());
+    }
+    p_.instances.push_back(std::move(k));
+  }
+
+  std::string_view text_;
+  FileId file_;
+  SourceSpan span_;
+  KernelProgram p_;
+  std::vector<std::vector<ProvenanceId>> lines_;  // by body, by statement
+  std::vector<Stmt>* part_ = nullptr;
+  bool in_section_ = false;
+};
+
+}  // namespace
+
+KernelParseResult parse_kernels(std::string_view text, SourceManager& sources) { return ProgramParser(text, sources).run(); }
+
+}  // namespace gradc
