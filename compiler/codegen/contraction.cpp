@@ -1,0 +1,448 @@
+#include "compiler/codegen/contraction.h"
+
+#include <algorithm>
+#include <set>
+
+#include "compiler/codegen/contraction_loops.h"
+#include "compiler/codegen/contraction_plan.h"
+#include "compiler/codegen/contraction_tile.h"
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace {
+
+using llvm::Value;
+using Axes = ContractionPlan::Axes;
+
+// A point given by flattened indices per role. Indices set last come last in every sum, so that what does not change in the
+// innermost loop is one value that the code generator can hoist.
+class FlatPoint final : public Point {
+ public:
+  explicit FlatPoint(StatementEmitter& statements) : statements_(statements), b_(statements.builder()) {}
+
+  void set(const Axes& axes, Value* flat) {
+    std::erase_if(indices_, [&](const auto& entry) {
+      return std::any_of(axes.begin(), axes.end(), [&](const auto& axis) { return axis.dim == entry.first; });
+    });
+    for (size_t i = axes.size(); i-- > 1;) {
+      auto* extent = b_.getInt64(static_cast<uint64_t>(axes[i].extent));
+      indices_.insert(indices_.end(), {axes[i].dim, b_.CreateURem(flat, extent)});
+      flat = b_.CreateUDiv(flat, extent);
+    }
+    if (!axes.empty()) indices_.emplace_back(axes[0].dim, flat);
+  }
+
+  Value* linear(const Affine& at) override {
+    Value* sum = b_.getInt64(static_cast<uint64_t>(at.offset));
+    for (const auto& [dim, index] : indices_) {
+      const int64_t stride = at.strides.empty() ? 0 : at.strides[static_cast<size_t>(dim)];
+      if (stride != 0) sum = b_.CreateAdd(sum, stride == 1 ? index : b_.CreateMul(index, b_.getInt64(static_cast<uint64_t>(stride))));
+    }
+    return sum;
+  }
+
+  Value* address(int slot, const Affine& at) override {
+    const Element element = statements_.body().slots[static_cast<size_t>(slot)].element;
+    return b_.CreateGEP(statements_.memory_type(element), statements_.slot_pointer(slot), linear(at));
+  }
+
+ private:
+  StatementEmitter& statements_;
+  Builder& b_;
+  std::vector<std::pair<int, Value*>> indices_;
+};
+
+// What both kinds of contraction share: the grid, and the statements at a point.
+class ContractionEmitter {
+ protected:
+  ContractionEmitter(const Contraction& form, BodyContext& context)
+      : form_(form), context_(context), b_(context.builder), statements_(context.statements), point_(context.statements) {
+    for (const Stmt& s : form.epilogue)
+      GRADC_ASSERT(s.kind != StmtKind::Accumulate || s.first.empty(), "a contraction's epilogue runs once per element");
+  }
+
+  Value* i64(int64_t value) { return b_.getInt64(static_cast<uint64_t>(value)); }
+  Value* minimum(Value* a, Value* c) { return b_.CreateSelect(b_.CreateICmpSLT(a, c), a, c); }
+  Value* times(Value* a, int64_t c) { return c == 1 ? a : b_.CreateMul(a, i64(c)); }
+  // Of a choice made by the block: equal constants stay constants.
+  Value* choose(Value* last, int64_t in_last, int64_t otherwise) {
+    return in_last == otherwise ? i64(otherwise) : b_.CreateSelect(last, i64(in_last), i64(otherwise));
+  }
+
+  Value* evaluate(const std::vector<Stmt>& stmts, const Lanes& lanes) {
+    Value* result = statements_.emit(stmts, point_, lanes);
+    statements_.locate(nullptr);
+    return result;
+  }
+
+  void finish_point(Value* sum, const Lanes& lanes) {
+    for (const Stmt& s : form_.epilogue)
+      if (s.kind == StmtKind::Accumulator) statements_.values[static_cast<size_t>(s.value)] = sum;
+    evaluate(form_.epilogue, lanes);
+  }
+
+  const Contraction& form_;
+  BodyContext& context_;
+  Builder& b_;
+  StatementEmitter& statements_;
+  FlatPoint point_;
+};
+
+// Packed, blocked, register-tiled products of floating-point numbers.
+//
+// Per block of the grid: for rows of lhs that fit in cache, for blocks of k: put the rows where the tile reads them; for panels of
+// nr columns: put the panel in place and run the tiles down its rows. The last block of k hands each tile to the epilogue.
+// Sums go through memory between tile and epilogue: it costs a store and a load per nr * kc products and lets the epilogue
+// be emitted once, for any height.
+class FloatContraction : ContractionEmitter {
+ public:
+  FloatContraction(const Contraction& form, BodyContext& context)
+      : ContractionEmitter(form, context), p_(plan(form, context.target)),
+        element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
+        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))) {}
+
+  void emit() {
+    emit_tiles();
+    for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) { emit_block(block); });
+  }
+
+ private:
+  // A run of one role's flattened index. `whole`: its length is always a multiple of the vector length.
+  struct Range {
+    const Axes& axes;
+    Value *from, *count;
+    bool vector, whole;
+  };
+
+  static int64_t last_length(int64_t size, int64_t block) { return size == 0 ? 0 : (size - 1) % block + 1; }
+  int64_t tiles_in(int64_t rows) const { return (rows + p_.mr - 1) / p_.mr; }
+  int64_t smaller_tile(int64_t rows) const { return rows == 0 ? 0 : rows / tiles_in(rows); }
+
+  std::set<int64_t> heights() const {
+    std::set<int64_t> result;
+    for (int64_t rows : {p_.block_m, last_length(p_.M, p_.block_m)}) {
+      if (rows == 0) continue;
+      result.insert(smaller_tile(rows));
+      if (rows % tiles_in(rows) != 0) result.insert(smaller_tile(rows) + 1);
+    }
+    return result;
+  }
+
+  // Numbers of columns that a panel can have.
+  std::set<int64_t> panel_widths() const {
+    std::set<int64_t> result;
+    for (int64_t columns : {p_.block_n, last_length(p_.N, p_.block_n)}) {
+      if (columns >= p_.nr) result.insert(p_.nr);
+      if (columns % p_.nr != 0) result.insert(columns % p_.nr);
+    }
+    return result;
+  }
+
+  void emit_tiles() {
+    std::map<std::tuple<int64_t, int64_t, int64_t>, llvm::Function*> made;
+    for (int64_t rows : heights())
+      for (int64_t columns : panel_widths()) {
+        const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
+        const int64_t valid = p_.rhs == OperandForm::Direct ? columns : width;
+        llvm::Function*& tile = made[{rows, width, valid}];
+        if (!tile) {
+          const TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width, .valid = valid,
+                                .lhs_row = p_.lhs_row, .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .resumes = p_.k_blocks > 1};
+          tile = emit_tile(*context_.function->getParent(), shape,
+                           fmt::format("{}.tile.{}x{}", context_.function->getName().str(), rows, columns));
+        }
+        tiles_[tile_key(rows, columns)] = tile;
+      }
+  }
+  int64_t tile_key(int64_t rows, int64_t columns) const { return rows * (p_.nr + 1) + columns; }
+
+  Value* scratch(int64_t at, Value* elements) {
+    auto* base = b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(at));
+    return b_.CreateGEP(element_, base, elements);
+  }
+
+  void emit_block(Value* block) {
+    auto* n_and_batch = b_.CreateUDiv(block, i64(p_.blocks_m));
+    auto* block_m = b_.CreateURem(block, i64(p_.blocks_m));
+    auto* block_n = b_.CreateURem(n_and_batch, i64(p_.blocks_n));
+    point_.set(p_.batch, b_.CreateUDiv(n_and_batch, i64(p_.blocks_n)));
+    auto* last_n = b_.CreateICmpEQ(block_n, i64(p_.blocks_n - 1));
+    auto* last_m = b_.CreateICmpEQ(block_m, i64(p_.blocks_m - 1));
+    first_column_ = times(block_n, p_.block_n);
+    columns_ = choose(last_n, last_length(p_.N, p_.block_n), p_.block_n);
+    first_row_ = times(block_m, p_.block_m);
+
+    const int64_t rows = p_.block_m, rows_last = last_length(p_.M, p_.block_m);
+    auto* tiles = choose(last_m, tiles_in(rows_last), tiles_in(rows));
+    tile_rows_ = choose(last_m, smaller_tile(rows_last), smaller_tile(rows));
+    taller_tiles_ = choose(last_m, rows_last % tiles_in(rows_last), rows % tiles_in(rows));
+    const int64_t per_chunk = std::max<int64_t>(1, p_.chunk_rows / p_.mr);
+    for_loop(b_, i64(0), tiles, per_chunk, [&](Value* first) { emit_chunk(first, minimum(b_.CreateAdd(first, i64(per_chunk)), tiles)); });
+  }
+
+  // Row, within the block, at which a tile begins: the first tiles are one row taller.
+  Value* row_of(Value* tile) { return b_.CreateAdd(b_.CreateMul(tile, tile_rows_), minimum(tile, taller_tiles_)); }
+
+  void emit_chunk(Value* first_tile, Value* end_tile) {
+    chunk_row_ = row_of(first_tile);
+    auto* rows = b_.CreateSub(row_of(end_tile), chunk_row_);
+    // A sum over nothing is one empty block.
+    for_loop(b_, i64(0), i64(p_.k_blocks), 1, [&](Value* k_block) {
+      k_from_ = times(k_block, p_.kc);
+      auto* last = b_.CreateICmpEQ(k_block, i64(p_.k_blocks - 1));
+      k_count_ = choose(last, p_.K - (p_.k_blocks - 1) * p_.kc, p_.kc);
+      resume_ = b_.CreateICmpNE(k_block, i64(0));
+      place_lhs(rows);
+      for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
+        auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
+        auto* rhs = place_rhs(column, width);
+        for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last); });
+      });
+    });
+  }
+
+  Range k_range() {
+    const bool whole = p_.K % p_.lanes == 0 && (p_.k_blocks == 1 || p_.kc % p_.lanes == 0);
+    return {p_.k, k_from_, k_count_, p_.vector_k && p_.K > 1, whole};
+  }
+
+  // Evaluates an operand into rows of scratch memory, vectorised along `columns`. Rows have room for a last whole vector.
+  void evaluate_rows(const std::vector<Stmt>& stmts, const Range& rows, const Range& columns, Value* to, int64_t row_length) {
+    for_loop(b_, i64(0), rows.count, 1, [&](Value* row) {
+      point_.set(rows.axes, b_.CreateAdd(rows.from, row));
+      auto* out = b_.CreateGEP(element_, to, times(row, row_length));
+      auto element = [&](Value* column, const Lanes& lanes) {
+        point_.set(columns.axes, b_.CreateAdd(columns.from, column));
+        Value* value = statements_.spread(evaluate(stmts, lanes), lanes.width);
+        b_.CreateAlignedStore(value, b_.CreateGEP(element_, out, column), llvm::Align(static_cast<uint64_t>(bytes_)));
+      };
+      for_lanes(columns, element);
+    });
+  }
+
+  template <class F>
+  void for_lanes(const Range& range, F emit) {
+    if (!range.vector) return for_loop(b_, i64(0), range.count, 1, [&](Value* i) { emit(i, Lanes{}); });
+    const Lanes full{.dim = range.axes.back().dim, .width = p_.lanes, .mask = nullptr};
+    auto* whole = range.whole ? range.count : b_.CreateAnd(range.count, i64(-p_.lanes));
+    for_loop(b_, i64(0), whole, p_.lanes, [&](Value* i) { emit(i, full); });
+    if (range.whole) return;
+    if_then(b_, b_.CreateICmpSLT(whole, range.count), [&] {
+      auto* left = b_.CreateVectorSplat(static_cast<unsigned>(p_.lanes), b_.CreateSub(range.count, whole));
+      auto* lane = b_.CreateStepVector(llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(p_.lanes)));
+      emit(whole, Lanes{.dim = full.dim, .width = p_.lanes, .mask = b_.CreateICmpSLT(lane, left)});
+    });
+  }
+
+  void place_lhs(Value* rows) {
+    const Range m{p_.m, b_.CreateAdd(first_row_, chunk_row_), rows, p_.vector_m && p_.M > 1, false};
+    if (p_.lhs == OperandForm::AlongK) evaluate_rows(form_.lhs, m, k_range(), scratch(p_.lhs_at, i64(0)), p_.lhs_row);
+    if (p_.lhs == OperandForm::AlongFree) evaluate_rows(form_.lhs, k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
+  }
+
+  Value* place_rhs(Value* column, Value* width) {
+    auto* from = b_.CreateAdd(first_column_, column);
+    if (p_.rhs == OperandForm::Direct) {
+      point_.set(p_.k, k_from_);
+      point_.set(p_.n, from);
+      return point_.address(form_.rhs[0].access.slot, form_.rhs[0].access.at);
+    }
+    const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
+    const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
+    auto* panel = scratch(p_.rhs_at, i64(0));
+    if (p_.rhs == OperandForm::AlongFree) {
+      evaluate_rows(form_.rhs, k_range(), n, panel, p_.nr);
+      return panel;
+    }
+    auto* rows = scratch(p_.temp_at, i64(0));
+    evaluate_rows(form_.rhs, n, k_range(), rows, p_.temp_row);
+    auto* padded = whole ? width : b_.CreateAnd(b_.CreateAdd(width, i64(p_.lanes - 1)), i64(-p_.lanes));
+    // Lanes of columns that do not exist are computed and thrown away: zeros, because stray subnormals would be slow.
+    if (!whole)
+      for_loop(b_, width, padded, 1, [&](Value* row) {
+        b_.CreateMemSet(b_.CreateGEP(element_, rows, times(row, p_.temp_row)), b_.getInt8(0), times(k_count_, bytes_), llvm::Align(4));
+      });
+    const int chunk = static_cast<int>(std::max<int64_t>(1, 16 / bytes_));
+    for_loop(b_, i64(0), padded, p_.lanes, [&](Value* first) {
+      for_loop(b_, i64(0), k_count_, chunk, [&](Value* k) {
+        auto* in = b_.CreateGEP(element_, rows, b_.CreateAdd(times(first, p_.temp_row), k));
+        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(times(k, p_.nr), first));
+        transpose(in, out, chunk);
+      });
+    });
+    return panel;
+  }
+
+  // `chunk` (16 bytes of) columns of `lanes` rows become `chunk` vectors: the pieces of rows i, i + chunk, i + 2 chunk ... are put
+  // side by side, then each 16-byte part is transposed with its neighbours.
+  void transpose(Value* in, Value* out, int chunk) {
+    const llvm::Align align(static_cast<uint64_t>(bytes_));
+    auto* piece = llvm::FixedVectorType::get(element_, static_cast<unsigned>(chunk));
+    std::vector<Value*> v;
+    for (int i = 0; i < chunk; ++i) {
+      std::vector<Value*> parts;
+      for (int row = i; row < p_.lanes; row += chunk)
+        parts.push_back(b_.CreateAlignedLoad(piece, b_.CreateConstGEP1_64(element_, in, static_cast<uint64_t>(row * p_.temp_row)), align));
+      for (; parts.size() > 1; parts.resize(parts.size() / 2))
+        for (size_t j = 0; j < parts.size() / 2; ++j) parts[j] = concatenate(parts[2 * j], parts[2 * j + 1]);
+      v.push_back(parts[0]);
+    }
+    auto zip = [&](size_t a, size_t c, int size, bool high) { return interleave(v[a], v[c], chunk, size, high); };
+    if (chunk == 2) v = {zip(0, 1, 1, false), zip(0, 1, 1, true)};
+    if (chunk == 4) {
+      v = {zip(0, 1, 1, false), zip(2, 3, 1, false), zip(0, 1, 1, true), zip(2, 3, 1, true)};
+      v = {zip(0, 1, 2, false), zip(0, 1, 2, true), zip(2, 3, 2, false), zip(2, 3, 2, true)};
+    }
+    for (int i = 0; i < chunk; ++i)
+      b_.CreateAlignedStore(v[static_cast<size_t>(i)], b_.CreateConstGEP1_64(element_, out, static_cast<uint64_t>(i * p_.nr)), align);
+  }
+
+  Value* concatenate(Value* a, Value* c) {
+    const auto width = llvm::cast<llvm::FixedVectorType>(a->getType())->getNumElements();
+    llvm::SmallVector<int, 16> mask;
+    for (unsigned i = 0; i < 2 * width; ++i) mask.push_back(static_cast<int>(i));
+    return b_.CreateShuffleVector(a, c, mask);
+  }
+
+  // Within each part of `part` lanes: groups of `size` lanes from the low (or high) half of a and c in turn. The unpack instructions.
+  Value* interleave(Value* a, Value* c, int part, int size, bool high) {
+    llvm::SmallVector<int, 16> mask;
+    for (int lane = 0; lane < p_.lanes; ++lane) {
+      const int group = lane % part / size;
+      const int from = lane / part * part + (group / 2) * size + lane % size + (high ? part / 2 : 0);
+      mask.push_back(group % 2 == 0 ? from : p_.lanes + from);
+    }
+    return b_.CreateShuffleVector(a, c, mask);
+  }
+
+  Value* lhs_address(Value* row) {
+    if (p_.lhs == OperandForm::Direct) {
+      point_.set(p_.k, k_from_);
+      point_.set(p_.m, b_.CreateAdd(first_row_, row));
+      return point_.address(form_.lhs[0].access.slot, form_.lhs[0].access.at);
+    }
+    return scratch(p_.lhs_at, times(b_.CreateSub(row, chunk_row_), p_.lhs_row));
+  }
+
+  void emit_one_tile(Value* tile, Value* column, Value* width, Value* rhs, Value* last) {
+    auto* row = row_of(tile);
+    auto* height = b_.CreateSub(row_of(b_.CreateAdd(tile, i64(1))), row);
+    Value* at = i64(0);
+    if (p_.k_blocks > 1) {
+      at = b_.CreateSub(row, chunk_row_);
+      at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
+    }
+    auto* sums = scratch(p_.sums_at, at);
+    call_tile(height, width, {lhs_address(row), rhs, sums, k_count_, resume_});
+    if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
+  }
+
+  void call_tile(Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
+    if (tiles_.size() == 1) {
+      b_.CreateCall(tiles_.begin()->second, arguments);
+      return;
+    }
+    auto* key = b_.CreateAdd(b_.CreateMul(height, i64(p_.nr + 1)), width);
+    auto* from = b_.GetInsertBlock();
+    auto* after = llvm::BasicBlock::Create(b_.getContext(), "tile.done", context_.function);
+    std::vector<std::pair<int64_t, llvm::BasicBlock*>> cases;
+    for (const auto& [number, function] : tiles_) {
+      cases.emplace_back(number, llvm::BasicBlock::Create(b_.getContext(), "tile", context_.function, after));
+      b_.SetInsertPoint(cases.back().second);
+      b_.CreateCall(function, arguments);
+      b_.CreateBr(after);
+    }
+    b_.SetInsertPoint(from);
+    auto* choice = b_.CreateSwitch(key, cases[0].second, static_cast<unsigned>(cases.size()));
+    for (size_t i = 1; i < cases.size(); ++i) choice->addCase(b_.getInt64(static_cast<uint64_t>(cases[i].first)), cases[i].second);
+    b_.SetInsertPoint(after);
+  }
+
+  void emit_epilogue(Value* first_row, Value* height, Value* first_column, Value* width, Value* sums) {
+    const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
+    for_loop(b_, i64(0), height, 1, [&](Value* row) {
+      point_.set(p_.m, b_.CreateAdd(first_row, row));
+      auto* in = b_.CreateGEP(element_, sums, times(row, p_.nr));
+      for_lanes({p_.n, first_column, width, p_.vector_n && p_.N > 1, whole}, [&](Value* column, const Lanes& lanes) {
+        point_.set(p_.n, b_.CreateAdd(first_column, column));
+        llvm::Type* type = lanes.width > 1 ? static_cast<llvm::Type*>(vector_) : element_;
+        finish_point(b_.CreateAlignedLoad(type, b_.CreateGEP(element_, in, column), llvm::Align(static_cast<uint64_t>(bytes_))), lanes);
+      });
+    });
+  }
+
+  const ContractionPlan p_;
+  llvm::Type* const element_;
+  const int64_t bytes_;
+  llvm::FixedVectorType* const vector_;
+  std::map<int64_t, llvm::Function*> tiles_;  // by tile_key
+  // Where the emitted code is.
+  Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
+  Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block
+  Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr, *resume_ = nullptr;
+};
+
+// Products of integers and truth values (or of and): rare, so just right.
+class ExactContraction : ContractionEmitter {
+ public:
+  ExactContraction(const Contraction& form, BodyContext& context) : ContractionEmitter(form, context) {}
+
+  void emit() {
+    int64_t m = 1, n = 1;
+    for (size_t d = 0; d < form_.dims.size(); ++d) {
+      Axes& axes = axes_[static_cast<size_t>(form_.roles[d])];
+      axes.push_back({static_cast<int>(d), form_.dims[d].extent});
+      if (form_.roles[d] == DimRole::M) m *= form_.dims[d].extent;
+      if (form_.roles[d] == DimRole::N) n *= form_.dims[d].extent;
+      if (form_.roles[d] == DimRole::K) k_ *= form_.dims[d].extent;
+    }
+    const int64_t block_m = std::clamp<int64_t>(form_.block_m, 1, std::max<int64_t>(m, 1));
+    const int64_t block_n = std::clamp<int64_t>(form_.block_n, 1, std::max<int64_t>(n, 1));
+    const int64_t blocks_m = (m + block_m - 1) / block_m, blocks_n = (n + block_n - 1) / block_n;
+    if (blocks_m * blocks_n == 0) return;
+    for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) {
+      auto* rest = b_.CreateUDiv(block, i64(blocks_m));
+      point_.set(axes(DimRole::Batch), b_.CreateUDiv(rest, i64(blocks_n)));
+      auto* row = times(b_.CreateURem(block, i64(blocks_m)), block_m);
+      auto* column = times(b_.CreateURem(rest, i64(blocks_n)), block_n);
+      for_loop(b_, row, minimum(b_.CreateAdd(row, i64(block_m)), i64(m)), 1, [&](Value* i) {
+        for_loop(b_, column, minimum(b_.CreateAdd(column, i64(block_n)), i64(n)), 1, [&](Value* j) {
+          point_.set(axes(DimRole::M), i);
+          point_.set(axes(DimRole::N), j);
+          finish_point(emit_sum(), Lanes{});
+        });
+      });
+    });
+  }
+
+ private:
+  const Axes& axes(DimRole role) const { return axes_[static_cast<size_t>(role)]; }
+
+  Value* emit_sum() {
+    auto* type = statements_.register_type(form_.element);
+    auto* zero = llvm::Constant::getNullValue(type);
+    return for_sum(b_, i64(0), i64(k_), zero, [&](Value* k, Value* sum) {
+      point_.set(axes(DimRole::K), k);
+      Value* lhs = evaluate(form_.lhs, Lanes{});
+      Value* rhs = evaluate(form_.rhs, Lanes{});
+      if (form_.element == Element::Bool) return b_.CreateOr(sum, b_.CreateAnd(lhs, rhs));
+      return b_.CreateAdd(sum, b_.CreateMul(lhs, rhs));
+    });
+  }
+
+  Axes axes_[4];
+  int64_t k_ = 1;
+};
+
+}  // namespace
+
+void emit_contraction(const Contraction& contraction, BodyContext& context) {
+  if (is_float(contraction.element)) return FloatContraction(contraction, context).emit();
+  ExactContraction(contraction, context).emit();
+}
+
+int64_t contraction_scratch_bytes(const Contraction& contraction, const Target& target) {
+  return is_float(contraction.element) ? plan(contraction, target).bytes : 0;
+}
+
+}  // namespace gradc

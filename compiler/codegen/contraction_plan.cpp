@@ -1,0 +1,172 @@
+#include "compiler/codegen/contraction_plan.h"
+
+#include <algorithm>
+
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+using Axis = ContractionPlan::Axis;
+using Axes = ContractionPlan::Axes;
+
+// Whether every index of the body runs through outer and inner as through one dim.
+bool mergeable(const Contraction& c, const Axis& outer, const Axis& inner) {
+  auto runs_through = [&](const Affine& a) {
+    return a.strides.empty() || a.strides[static_cast<size_t>(outer.dim)] == a.strides[static_cast<size_t>(inner.dim)] * inner.extent;
+  };
+  for (auto* list : {&c.lhs, &c.rhs, &c.epilogue})
+    for (const Stmt& s : *list) {
+      if (!runs_through(s.access.at)) return false;
+      for (const Guard& g : s.access.guards)
+        if (!runs_through(g.at)) return false;
+    }
+  return true;
+}
+
+Axes axes_of(const Contraction& c, DimRole role) {
+  Axes axes;
+  for (size_t d = 0; d < c.dims.size(); ++d) {
+    if (c.roles[d] != role || c.dims[d].extent == 1) continue;
+    const Axis axis{static_cast<int>(d), c.dims[d].extent};
+    if (!axes.empty() && mergeable(c, axes.back(), axis)) {
+      axes.back() = {axis.dim, axes.back().extent * axis.extent};
+    } else {
+      axes.push_back(axis);
+    }
+  }
+  return axes;
+}
+
+int64_t size_of(const Axes& axes) {
+  int64_t size = 1;
+  for (const Axis& a : axes) size *= a.extent;
+  return size;
+}
+
+int64_t stride(const Affine& at, const Axes& axes) {
+  return axes.empty() || at.strides.empty() ? 0 : at.strides[static_cast<size_t>(axes.back().dim)];
+}
+
+// The load of a prologue that is nothing but a load of the contraction's element type.
+const Affine* plain(const std::vector<Stmt>& stmts) {
+  if (stmts.size() != 2 || stmts[0].kind != StmtKind::Load || stmts[1].kind != StmtKind::Yield) return nullptr;
+  const Access& access = stmts[0].access;
+  return access.guards.empty() && access.indirect.empty() && stmts[1].args[0] == stmts[0].value ? &access.at : nullptr;
+}
+
+// How many loads run along the last axis with stride 1, less those that run across it.
+int contiguity(const std::vector<Stmt>& stmts, const Axes& axes) {
+  int score = 0;
+  for (const Stmt& s : stmts)
+    if (s.kind == StmtKind::Load) {
+      const int64_t step = stride(s.access.at, axes);
+      score += step == 1 ? 1 : step == 0 ? 0 : -1;
+    }
+  return score;
+}
+
+// Rows of a power-of-two length fall into few sets of the cache: a column of them throws itself out.
+bool collides(int64_t stride_bytes, int64_t rows) { return stride_bytes % 2048 == 0 && rows > 8; }
+
+void choose_lhs(ContractionPlan& p, const std::vector<Stmt>& stmts, int64_t element) {
+  const Affine* load = plain(stmts);
+  const bool along_k = contiguity(stmts, p.k) >= contiguity(stmts, p.m);
+  if (load && p.m.size() <= 1 && p.k.size() <= 1) {
+    p.lhs_row = stride(*load, p.m);
+    p.lhs_k = stride(*load, p.k);
+    const bool reused = p.block_n > 4 * p.nr;  // a copy costs little where many panels read it
+    const bool far = along_k ? collides(p.lhs_row * element, p.mr) : p.K > 1 && p.lhs_k * element >= 2048;
+    if (!(reused && far)) {
+      p.lhs = OperandForm::Direct;
+      return;
+    }
+  }
+  p.lhs = along_k ? OperandForm::AlongK : OperandForm::AlongFree;
+}
+
+void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
+  const Affine* load = plain(stmts);
+  const bool along_n = contiguity(stmts, p.n) >= contiguity(stmts, p.k);
+  const bool few_rows = p.block_m <= 2 * p.mr;
+  if (load && along_n && few_rows && p.n.size() <= 1 && p.k.size() <= 1 && (p.n.empty() || stride(*load, p.n) == 1)) {
+    p.rhs = OperandForm::Direct;
+    p.rhs_k = stride(*load, p.k);
+    return;
+  }
+  p.rhs = along_n ? OperandForm::AlongFree : OperandForm::Transposed;
+  p.rhs_k = p.nr;
+}
+
+void place_scratch(ContractionPlan& p, int64_t element) {
+  const int64_t line = 64, pad = line / element, chunk = std::max<int64_t>(1, 16 / element);
+  const int64_t kc_rows = round_up(std::max<int64_t>(p.kc, 1), chunk);
+  // Not a multiple of a power of two, so that rows fall into different sets.
+  const int64_t row = round_up(kc_rows, pad) + pad;
+  if (p.lhs == OperandForm::AlongK) p.lhs_row = row, p.lhs_k = 1;
+  if (p.lhs == OperandForm::AlongFree) p.lhs_row = 1, p.lhs_k = round_up(p.chunk_rows, p.lanes) + pad;
+  p.temp_row = row;
+  int64_t at = 0;
+  auto take = [&](int64_t elements) {
+    const int64_t begin = at;
+    at = round_up(at + elements * element, 4 * line);
+    return begin;
+  };
+  if (p.lhs == OperandForm::AlongK) p.lhs_at = take(p.chunk_rows * row);
+  if (p.lhs == OperandForm::AlongFree) p.lhs_at = take(kc_rows * p.lhs_k);
+  if (p.rhs != OperandForm::Direct) p.rhs_at = take(p.nr * kc_rows);
+  if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
+  p.sums_at = p.k_blocks > 1 ? take(round_up(p.block_n, p.nr) * p.chunk_rows) : take(p.mr * p.nr);
+  p.bytes = at;
+}
+
+}  // namespace
+
+ContractionPlan plan(const Contraction& contraction, const Target& target) {
+  GRADC_ASSERT(is_float(contraction.element), "plans are for floating point");
+  ContractionPlan p;
+  p.batch = axes_of(contraction, DimRole::Batch), p.batches = size_of(p.batch);
+  p.m = axes_of(contraction, DimRole::M), p.M = size_of(p.m);
+  p.n = axes_of(contraction, DimRole::N), p.N = size_of(p.n);
+  p.k = axes_of(contraction, DimRole::K), p.K = size_of(p.k);
+  const auto element = static_cast<int64_t>(byte_size(contraction.element));
+  p.lanes = static_cast<int>(target.vector_bytes / element);
+
+  // A tile never wider than the product, never more registers than there are: sums, one row of rhs and one element of lhs.
+  p.nr = std::min(round_up(std::max<int64_t>(contraction.nr, 1), p.lanes), round_up(std::max<int64_t>(p.N, 1), p.lanes));
+  p.nr = std::min<int64_t>(p.nr, (target.vector_registers / 4) * p.lanes);
+  const int64_t vectors = p.nr / p.lanes;
+  p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 1) / vectors, 1, std::max<int64_t>(contraction.mr, 1));
+  // Narrow products have registers left over: more rows a tile hide the latency of fma.
+  if (p.nr < contraction.nr) p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 2) / vectors, p.mr, 2 * contraction.mr);
+  p.mr = std::min(p.mr, std::max<int64_t>(p.M, 1));
+
+  p.block_m = std::clamp<int64_t>(contraction.block_m, 1, std::max<int64_t>(p.M, 1));
+  p.block_n = std::clamp<int64_t>(contraction.block_n, 1, std::max<int64_t>(p.N, 1));
+  p.blocks_m = ceil_div(p.M, p.block_m);
+  p.blocks_n = ceil_div(p.N, p.block_n);
+  p.k_blocks = std::max<int64_t>(1, ceil_div(p.K, std::max<int64_t>(contraction.kc, 1)));
+  p.kc = p.k_blocks == 1 ? p.K : std::min(p.K, round_up(ceil_div(p.K, p.k_blocks), 16));
+  p.k_blocks = std::max<int64_t>(1, p.kc > 0 ? ceil_div(p.K, p.kc) : 1);
+
+  auto stays_inside = [&](const Axes& axes, int64_t unit) {
+    return axes.size() == 1 || (axes.size() > 1 && axes.back().extent % p.lanes == 0 && unit % p.lanes == 0);
+  };
+  p.vector_k = stays_inside(p.k, p.k_blocks == 1 ? 0 : p.kc);
+  p.vector_m = stays_inside(p.m, 1);
+  p.vector_n = stays_inside(p.n, p.blocks_n == 1 ? 0 : p.block_n);
+
+  choose_lhs(p, contraction.lhs, element);
+  choose_rhs(p, contraction.rhs);
+  // Rows at a time: the lhs and the sums of a chunk stay in half of L2 each.
+  const int64_t row_bytes = std::max<int64_t>(1, element * std::max(p.kc, p.k_blocks > 1 ? p.block_n : 0));
+  const int64_t tiles = std::max<int64_t>(1, target.l2_bytes / 2 / row_bytes / p.mr);
+  p.chunk_rows = std::min(p.block_m, tiles * p.mr);
+  place_scratch(p, element);
+  return p;
+}
+
+}  // namespace gradc

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <vector>
+
+#include "compiler/schedule/kernel.h"
+
+namespace gradc {
+
+// Where the elements of an operand are when the register tile reads them.
+enum class OperandForm : uint8_t {
+  Direct,   // in its slot, at constant strides
+  AlongK,   // evaluated into scratch, k contiguous (lhs: [m][k])
+  AlongFree,  // evaluated into scratch, the free dim contiguous (lhs: [k][m]; rhs: a panel [k][nr] at a time)
+  Transposed,  // rhs: evaluated row by row with k contiguous, then turned into a panel
+};
+
+// Everything about a floating-point contraction that is decided before any code is emitted; a function of body and target.
+// Sizes are flattened over the dims of a role.
+struct ContractionPlan {
+  // Dims of a role that every index runs through as through one are merged into one axis: `dim` is the innermost of them,
+  // whose strides are the axis's. Dims of extent 1 have no axis.
+  struct Axis {
+    int dim;
+    int64_t extent;
+  };
+  using Axes = std::vector<Axis>;
+  Axes batch, m, n, k;
+  int64_t batches = 1, M = 1, N = 1, K = 1;
+
+  int lanes = 8;             // of a vector
+  int64_t mr = 6, nr = 16;   // nr: a multiple of lanes
+  int64_t block_m = 1, block_n = 1, blocks_m = 1, blocks_n = 1;
+  int64_t kc = 1, k_blocks = 1;
+  int64_t chunk_rows = 1;    // rows of lhs worked on at a time
+
+  OperandForm lhs = OperandForm::Direct, rhs = OperandForm::AlongFree;
+  bool vector_k = true, vector_m = true, vector_n = true;  // a vector along the flattened index stays within the last axis
+  int64_t lhs_row = 0, lhs_k = 0;  // strides in elements where the tile reads
+  int64_t rhs_k = 0;
+  int64_t temp_row = 0;            // row length of the transposing buffer
+
+  // Byte offsets of the parts of the scratch.
+  int64_t lhs_at = 0, rhs_at = 0, temp_at = 0, sums_at = 0, bytes = 0;
+};
+
+// Only for F32 and F64.
+ContractionPlan plan(const Contraction& contraction, const Target& target);
+
+}  // namespace gradc

@@ -1,0 +1,177 @@
+#include "compiler/codegen/contraction_tile.h"
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Intrinsics.h>
+
+namespace gradc {
+namespace {
+
+class TileEmitter {
+ public:
+  TileEmitter(llvm::Module& module, const TileShape& shape, const std::string& name)
+      : shape_(shape), vectors_(static_cast<int>(shape.width / shape.lanes)), builder_(module.getContext()) {
+    auto& b = builder_;
+    element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
+    vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(shape.lanes));
+    auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty(), b.getInt1Ty()}, false);
+    function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
+    for (unsigned i = 0; i < 3; ++i) function_->addParamAttr(i, llvm::Attribute::NoAlias);
+    function_->addFnAttr(llvm::Attribute::NoUnwind);
+    function_->addFnAttr(llvm::Attribute::NoInline);
+    // Few independent sums leave the pipeline idle for the latency of fma: several copies over k, added at the end.
+    while (copies_ < 8 && copies_ * vectors_ * shape.rows < 8) copies_ *= 2;
+  }
+
+  llvm::Function* emit() {
+    auto& b = builder_;
+    auto* entry = block("entry");
+    auto* loop = block("k");
+    auto* rest_check = copies_ > 1 ? block("rest.check") : nullptr;
+    auto* rest = copies_ > 1 ? block("rest") : nullptr;
+    auto* done = block("done");
+
+    b.SetInsertPoint(entry);
+    Sums start = initial_sums();
+    auto* k = function_->getArg(3);
+    auto* whole = copies_ > 1 ? b.CreateAnd(k, b.getInt64(~static_cast<uint64_t>(copies_ - 1))) : k;
+    auto* setup = b.GetInsertBlock();
+    Point at{function_->getArg(0), function_->getArg(1), std::move(start)};
+    auto* after = rest_check ? rest_check : done;
+    b.CreateCondBr(b.CreateICmpSGT(whole, b.getInt64(0)), loop, after);
+    Point end = emit_loop(loop, setup, at, whole, copies_, after);
+
+    if (rest_check) {
+      b.SetInsertPoint(rest_check);
+      Point joined = join(setup, at, loop, end);
+      for (int copy = 1; copy < copies_; ++copy)
+        for (size_t i = 0; i < tile_size(); ++i) joined.sums[i] = b.CreateFAdd(joined.sums[i], joined.sums[static_cast<size_t>(copy) * tile_size() + i]);
+      joined.sums.resize(tile_size());
+      auto* left = b.CreateSub(k, whole);
+      b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), rest, done);
+      Point last = emit_loop(rest, rest_check, joined, left, 1, done);
+      b.SetInsertPoint(done);
+      store_sums(join(rest_check, joined, rest, last).sums);
+    } else {
+      b.SetInsertPoint(done);
+      store_sums(join(setup, at, loop, end).sums);
+    }
+    b.CreateRetVoid();
+    return function_;
+  }
+
+ private:
+  using Sums = std::vector<llvm::Value*>;  // by copy, row, vector
+  struct Point {
+    llvm::Value *lhs, *rhs;
+    Sums sums;
+  };
+
+  llvm::BasicBlock* block(const char* name) { return llvm::BasicBlock::Create(builder_.getContext(), name, function_); }
+  size_t tile_size() const { return static_cast<size_t>(shape_.rows * vectors_); }
+  llvm::Value* at(llvm::Value* base, int64_t index) { return index == 0 ? base : builder_.CreateConstGEP1_64(element_, base, static_cast<uint64_t>(index)); }
+  llvm::Align align() const { return llvm::Align(byte_size(shape_.element)); }
+  llvm::Value* sums_at(int row, int v) { return at(function_->getArg(2), row * shape_.sums_row + static_cast<int64_t>(v) * shape_.lanes); }
+
+  Sums initial_sums() {
+    auto& b = builder_;
+    llvm::Value* zero = llvm::ConstantAggregateZero::get(vector_);
+    Sums sums(tile_size() * static_cast<size_t>(copies_), zero);
+    if (!shape_.resumes) return sums;
+    auto *from = b.GetInsertBlock(), *resume = block("resume"), *begin = block("begin");
+    resume->moveAfter(from);
+    begin->moveAfter(resume);
+    b.CreateCondBr(function_->getArg(4), resume, begin);
+    b.SetInsertPoint(resume);
+    Sums loaded;
+    for (int r = 0; r < shape_.rows; ++r)
+      for (int v = 0; v < vectors_; ++v) loaded.push_back(b.CreateAlignedLoad(vector_, sums_at(r, v), align()));
+    b.CreateBr(begin);
+    b.SetInsertPoint(begin);
+    for (size_t i = 0; i < tile_size(); ++i) {
+      auto* phi = b.CreatePHI(vector_, 2);
+      phi->addIncoming(zero, from);
+      phi->addIncoming(loaded[i], resume);
+      sums[i] = phi;
+    }
+    return sums;
+  }
+
+  llvm::Value* load_rhs(llvm::Value* rhs, int64_t k, int v) {
+    auto& b = builder_;
+    auto* address = at(rhs, k * shape_.rhs_k + static_cast<int64_t>(v) * shape_.lanes);
+    const int64_t valid = shape_.valid - static_cast<int64_t>(v) * shape_.lanes;
+    if (valid >= shape_.lanes) return b.CreateAlignedLoad(vector_, address, align());
+    llvm::SmallVector<llvm::Constant*, 16> mask;
+    for (int lane = 0; lane < shape_.lanes; ++lane) mask.push_back(b.getInt1(lane < valid));
+    return b.CreateMaskedLoad(vector_, address, align(), llvm::ConstantVector::get(mask), llvm::ConstantAggregateZero::get(vector_));
+  }
+
+  // One trip takes `steps` values of k, each into its own copy of the sums.
+  Point emit_loop(llvm::BasicBlock* loop, llvm::BasicBlock* before, const Point& start, llvm::Value* count, int steps, llvm::BasicBlock* after) {
+    auto& b = builder_;
+    b.SetInsertPoint(loop);
+    auto phi = [&](llvm::Value* from) {
+      auto* p = b.CreatePHI(from->getType(), 2);
+      p->addIncoming(from, before);
+      return p;
+    };
+    auto *left = phi(count), *lhs = phi(start.lhs), *rhs = phi(start.rhs);
+    std::vector<llvm::PHINode*> sums;
+    for (llvm::Value* s : start.sums) sums.push_back(phi(s));
+    Point next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), Sums(sums.begin(), sums.end())};
+    for (int step = 0; step < steps; ++step) {
+      Sums row;
+      for (int v = 0; v < vectors_; ++v) row.push_back(load_rhs(rhs, step, v));
+      for (int r = 0; r < shape_.rows; ++r) {
+        auto* scalar = b.CreateAlignedLoad(element_, at(lhs, r * shape_.lhs_row + step * shape_.lhs_k), align());
+        auto* splat = b.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), scalar);
+        for (int v = 0; v < vectors_; ++v) {
+          auto& sum = next.sums[static_cast<size_t>(step) * tile_size() + static_cast<size_t>(r * vectors_ + v)];
+          sum = b.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {splat, row[static_cast<size_t>(v)], sum});
+        }
+      }
+    }
+    auto* remaining = b.CreateSub(left, b.getInt64(static_cast<uint64_t>(steps)));
+    left->addIncoming(remaining, loop);
+    lhs->addIncoming(next.lhs, loop);
+    rhs->addIncoming(next.rhs, loop);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i]->addIncoming(next.sums[i], loop);
+    b.CreateCondBr(b.CreateICmpSGT(remaining, b.getInt64(0)), loop, after);
+    return next;
+  }
+
+  // The values after a loop that may have been passed over.
+  Point join(llvm::BasicBlock* skipped, const Point& before, llvm::BasicBlock* loop, const Point& after) {
+    auto merge = [&](llvm::Value* a, llvm::Value* c) {
+      auto* phi = builder_.CreatePHI(a->getType(), 2);
+      phi->addIncoming(a, skipped);
+      phi->addIncoming(c, loop);
+      return phi;
+    };
+    Point joined{merge(before.lhs, after.lhs), merge(before.rhs, after.rhs), {}};
+    for (size_t i = 0; i < before.sums.size(); ++i) joined.sums.push_back(merge(before.sums[i], after.sums[i]));
+    return joined;
+  }
+
+  void store_sums(const Sums& sums) {
+    for (int r = 0; r < shape_.rows; ++r)
+      for (int v = 0; v < vectors_; ++v)
+        builder_.CreateAlignedStore(sums[static_cast<size_t>(r * vectors_ + v)], sums_at(r, v), align());
+  }
+
+  const TileShape shape_;
+  const int vectors_;
+  int copies_ = 1;  // a power of two
+  llvm::IRBuilder<> builder_;
+  llvm::Type* element_ = nullptr;
+  llvm::FixedVectorType* vector_ = nullptr;
+  llvm::Function* function_ = nullptr;
+};
+
+}  // namespace
+
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, const std::string& name) {
+  return TileEmitter(module, shape, name).emit();
+}
+
+}  // namespace gradc

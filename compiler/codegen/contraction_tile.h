@@ -1,0 +1,25 @@
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include "compiler/graph/type.h"
+
+namespace gradc {
+
+// The inner loop of a product: `rows` x `width` sums held in registers while k runs.
+struct TileShape {
+  Element element = Element::F32;
+  int lanes = 8;
+  int rows = 6;
+  int64_t width = 16;        // a multiple of lanes
+  int64_t valid = 16;        // columns that exist, where rhs is read in place; the others are not touched
+  int64_t lhs_row = 0, lhs_k = 1;  // strides in elements
+  int64_t rhs_k = 16;
+  int64_t sums_row = 16;     // row length of the sums in memory
+  bool resumes = false;      // may add to sums already there
+};
+
+// void tile(ptr lhs, ptr rhs, ptr sums, i64 k, i1 resume): sums (+)= lhs * rhs over k steps, in order of k.
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, const std::string& name);
+
+}  // namespace gradc

@@ -1,0 +1,179 @@
+#include "compiler/jit/jit.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "compiler/codegen/codegen.h"
+#include "compiler/jit/linker.h"
+#include "compiler/jit/machine.h"
+#include "compiler/jit/object_cache.h"
+#include "compiler/jit/step.h"
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace {
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double ms = std::chrono::duration<double, std::milli>(now - last_).count();
+    last_ = now;
+    return ms;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// One object to make: a body or the step itself.
+struct Unit {
+  std::string symbol;
+  std::string key;  // in the cache; empty without one
+  std::function<void(llvm::Module&)> emit;
+  ObjectCode object;
+  bool cached = false;
+  double ir_ms = 0, machine_code_ms = 0;
+};
+
+// Each thread has its own LLVM context; a unit's code depends on nothing but the unit.
+class Workshop {
+ public:
+  Workshop(const Target& target, const ObjectCache& cache) : target_(target), cache_(cache) {}
+
+  void make(std::vector<Unit>& units, int threads) {
+    std::vector<Unit*> missing;
+    for (Unit& unit : units)
+      if (!load(unit)) missing.push_back(&unit);
+    std::atomic<size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex failure_mutex;
+    auto work = [&] {
+      try {
+        Machine machine(target_);
+        for (size_t i; (i = next++) < missing.size();) compile(*missing[i], machine);
+      } catch (...) {
+        std::lock_guard lock(failure_mutex);
+        if (!failure) failure = std::current_exception();
+      }
+    };
+    const size_t helpers = std::min<size_t>(static_cast<size_t>(std::max(threads, 1)), missing.size());
+    std::vector<std::thread> pool;
+    for (size_t i = 1; i < helpers; ++i) pool.emplace_back(work);
+    if (!missing.empty()) work();
+    for (std::thread& thread : pool) thread.join();
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  void compile(Unit& unit, Machine& machine) const {
+    Stopwatch watch;
+    llvm::LLVMContext context;
+    auto module = machine.new_module(context, unit.symbol);
+    unit.emit(*module);
+    unit.ir_ms = watch.lap();
+    unit.object = machine.object(*module);
+    unit.machine_code_ms = watch.lap();
+    unit.cached = false;
+    if (!unit.key.empty()) cache_.store(unit.key, unit.object);
+  }
+
+ private:
+  bool load(Unit& unit) const {
+    if (unit.key.empty()) return false;
+    auto object = cache_.load(unit.key);
+    if (!object) return false;
+    unit.object = std::move(*object);
+    return unit.cached = true;
+  }
+
+  const Target& target_;
+  const ObjectCache& cache_;
+};
+
+class Step final : public CompiledStep {
+ public:
+  GradcStepFn entry() const override { return entry_; }
+  int64_t scratch_bytes() const override { return scratch_bytes_; }
+  const JitTimes& times() const override { return times_; }
+
+  Linker linker_;
+  GradcStepFn entry_ = nullptr;
+  int64_t scratch_bytes_ = 64;
+  JitTimes times_;
+};
+
+std::string printed_without_name(KernelBody body) {
+  body.name = {};
+  return print(body);
+}
+
+// Symbols by body, and a unit for each body that differs from those before it.
+std::vector<std::string> body_units(const KernelProgram& program, const JitOptions& options, std::vector<Unit>& units) {
+  std::vector<std::string> symbols;
+  std::unordered_map<std::string, size_t> known;
+  for (size_t i = 0; i < program.bodies.size(); ++i) {
+    const KernelBody& body = program.bodies[i];
+    Unit unit;
+    unit.symbol = fmt::format("body{}", i);
+    if (!options.cache_dir.empty()) {
+      unit.key = ObjectCache::key(printed_without_name(body), program.target, options.debug_info ? "debug" : "");
+      unit.symbol = "k" + unit.key;  // an object may come from another model
+      if (!known.emplace(unit.key, i).second) {
+        symbols.push_back(unit.symbol);
+        continue;
+      }
+    }
+    unit.emit = [&body, &program, &options, symbol = unit.symbol](llvm::Module& module) {
+      emit_body(body, program.target, module, symbol, options.debug_info);
+    };
+    symbols.push_back(unit.symbol);
+    units.push_back(std::move(unit));
+  }
+  return symbols;
+}
+
+}  // namespace
+
+std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOptions& options) {
+  auto step = std::make_unique<Step>();
+  const ObjectCache cache(options.cache_dir);
+  std::vector<Unit> units;
+  const auto symbols = body_units(program, options, units);
+  const StepPlan plan = plan_step(program, symbols);
+  Unit& entry = units.emplace_back();
+  entry.symbol = step_symbol;
+  if (!options.cache_dir.empty()) entry.key = ObjectCache::key(to_string(plan), program.target, "step");
+  entry.emit = [&plan](llvm::Module& module) { emit_step(plan, module); };
+
+  Workshop workshop(program.target, cache);
+  workshop.make(units, options.compile_threads);
+
+  Stopwatch watch;
+  for (Unit& unit : units) {
+    if (!step->linker_.add(unit.object)) {
+      GRADC_ASSERT(unit.cached, "the object of {} is not one", unit.symbol);
+      Machine machine(program.target);
+      workshop.compile(unit, machine);
+      GRADC_ASSERT(step->linker_.add(unit.object), "the object of {} is not one", unit.symbol);
+    }
+    ++(unit.cached ? step->times_.cached : step->times_.compiled);
+    step->times_.ir_ms += unit.ir_ms;
+    step->times_.machine_code_ms += unit.machine_code_ms;
+  }
+  // The step itself is no body.
+  --(units.back().cached ? step->times_.cached : step->times_.compiled);
+  step->linker_.finish();
+  step->entry_ = reinterpret_cast<GradcStepFn>(step->linker_.address(step_symbol));
+  GRADC_ASSERT(step->entry_, "the step has no entry");
+  for (const KernelBody& body : program.bodies) step->scratch_bytes_ = std::max(step->scratch_bytes_, scratch_bytes(body, program.target));
+  step->times_.link_ms = watch.lap();
+  return step;
+}
+
+}  // namespace gradc

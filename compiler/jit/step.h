@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <llvm/IR/Module.h>
+
+#include "compiler/schedule/kernel.h"
+
+namespace gradc {
+
+// One call of a step: the function's symbol, its grid, its buffers by slot.
+struct StepCall {
+  std::string symbol;
+  int64_t blocks = 1;
+  std::vector<int32_t> buffers;
+};
+// A buffer copied over another when the step ends.
+struct StepCopy {
+  int32_t from = 0, to = 0;
+  int64_t bytes = 0;
+};
+struct StepPlan {
+  std::vector<StepCall> calls;
+  std::vector<StepCopy> copies;
+};
+// `symbols`: by body.
+StepPlan plan_step(const KernelProgram& program, const std::vector<std::string>& symbols);
+std::string to_string(const StepPlan& plan);
+
+inline constexpr const char* step_symbol = "gradc_step";
+
+// Adds the GradcStepFn that makes the calls. A short list of single blocks becomes straight code, anything else a loop over a
+// table, whose size does not grow with the model.
+void emit_step(const StepPlan& plan, llvm::Module& module);
+
+}  // namespace gradc
