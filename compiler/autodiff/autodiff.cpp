@@ -32,6 +32,7 @@ class Expansion {
   void explain_missing(NodeId grad);
   void report(AutodiffProblem::Kind kind, NodeId grad, NodeId node, std::vector<NodeId> path, std::string reason);
   void fill_sources(NodeId source);
+  void drop_dead_adjoints();
   std::vector<NodeId> source_path(const std::vector<NodeId>& path);
 
   const Graph& source_;
@@ -60,7 +61,30 @@ AutodiffResult Expansion::run() {
     else copy(id);
   }
   for (const Output& o : source_.outputs) graph().outputs.push_back({o.name, o.kind, renamed_[o.node.at()]});
+  drop_dead_adjoints();
   return std::move(result_);
+}
+
+// Derivative rules make the cotangents of all operands; those that nobody asked for go. Primal nodes stay, dead or not.
+void Expansion::drop_dead_adjoints() {
+  std::vector<bool> keep = graph().live();
+  Graph out;
+  std::vector<NodeId> moved(graph().size());
+  for (size_t i = graph().size(); i-- > 0;) {
+    keep[i] = keep[i] || source_[made_for_[i]].op->kind != OpKind::Grad;
+    if (!keep[i]) continue;
+    for (NodeId operand : graph()[NodeId(i)].operands) keep[operand.at()] = true;
+  }
+  for (size_t i = 0; i < graph().size(); ++i) {
+    if (!keep[i]) continue;
+    Node n = graph()[NodeId(i)];
+    for (NodeId& operand : n.operands) operand = moved[operand.at()];
+    moved[i] = out.add(std::move(n));
+  }
+  out.name = graph().name;
+  out.provenance = std::move(graph().provenance);
+  for (const Output& o : graph().outputs) out.outputs.push_back({o.name, o.kind, moved[o.node.at()]});
+  graph() = std::move(out);
 }
 
 void Expansion::copy(NodeId id) {

@@ -15,6 +15,14 @@ using Operands = std::vector<const Tensor*>;
 
 size_t uz(int64_t i) { return static_cast<size_t>(i); }
 
+// Integers wrap.
+double add(double a, double b) { return a + b; }
+int64_t add(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
+double multiply(double a, double b) { return a * b; }
+int64_t multiply(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+}
+
 // ---- values from nothing ----
 
 Tensor eval_constant(const Node& n) {
@@ -157,7 +165,10 @@ Tensor scatter_add(const Node& n, const Tensor& indices, const Tensor& updates) 
   size_t i = 0;
   for (int64_t o = 0; o < s.outer; ++o) {
     for (int64_t pick : picks) {
-      for (int64_t k = 0; k < s.inner; ++k) sums[uz((o * rows + pick) * s.inner + k)] += from[i++];
+      for (int64_t k = 0; k < s.inner; ++k) {
+        V& sum = sums[uz((o * rows + pick) * s.inner + k)];
+        sum = add(sum, from[i++]);
+      }
     }
   }
   return tensor_of(n.type, sums);
@@ -191,13 +202,6 @@ bool is_nan(double v) { return std::isnan(v); }
 bool is_nan(int64_t) { return false; }
 bool before(double a, double b) { return a < b || (a == b && std::signbit(a) && !std::signbit(b)); }
 bool before(int64_t a, int64_t b) { return a < b; }
-
-double add(double a, double b) { return a + b; }
-int64_t add(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
-double multiply(double a, double b) { return a * b; }
-int64_t multiply(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-}
 
 template <class V>
 V combine(Combiner c, V a, V b) {
