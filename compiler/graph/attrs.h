@@ -21,6 +21,7 @@ class Attrs {
   };
   Attrs() = default;
   Attrs(std::initializer_list<Entry> entries) : entries_(entries) {}
+  explicit Attrs(std::vector<Entry> entries) : entries_(std::move(entries)) {}
 
   const std::vector<Entry>& entries() const { return entries_; }
   bool has(Symbol key) const { return find(key) != nullptr; }
