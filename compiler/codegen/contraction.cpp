@@ -46,6 +46,8 @@ class FlatPoint final : public Point {
     return b_.CreateGEP(statements_.memory_type(element), statements_.slot_pointer(slot), linear(at));
   }
 
+  Value* block_times(int64_t) override { GRADC_BUG("a contraction stores no partial results by block"); }
+
  private:
   StatementEmitter& statements_;
   Builder& b_;

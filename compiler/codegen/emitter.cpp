@@ -107,7 +107,7 @@ void StatementEmitter::emit(const Stmt& stmt, Point& point, const Lanes& lanes, 
   Value* result = nullptr;
   switch (stmt.kind) {
     case StmtKind::Load: result = load(stmt, point, lanes); break;
-    case StmtKind::Store: store(stmt.access, values[static_cast<size_t>(stmt.args[0])], stmt.type, point, lanes); break;
+    case StmtKind::Store: store(stmt.access, values[static_cast<size_t>(stmt.args[0])], point, lanes); break;
     case StmtKind::Accumulate: accumulate(stmt, point, lanes, starting); break;
     case StmtKind::Compute: {
       if (stmt.op == ScalarOp::Const) {
@@ -173,6 +173,14 @@ void StatementEmitter::displacement(const Access& access, const Lanes& lanes, Va
   }
 }
 
+// Pointer to the first lane's element.
+Value* StatementEmitter::place(const Access& a, Point& point, Value* displaced) {
+  llvm::Type* element = memory_type(body_.slots[static_cast<size_t>(a.slot)].element);
+  Value* pointer = point.address(a.slot, a.at);
+  if (a.block != 0) pointer = b_.CreateGEP(element, pointer, point.block_times(a.block));
+  return displaced ? b_.CreateGEP(element, pointer, displaced) : pointer;
+}
+
 Value* StatementEmitter::lane_pointers(Value* base, llvm::Type* element, int64_t stride, Value* displaced, int width) {
   Value* index = iota(b_, width, stride);
   if (displaced) index = stride ? b_.CreateAdd(displaced, index) : displaced;
@@ -208,8 +216,7 @@ Value* StatementEmitter::load(const Stmt& stmt, Point& point, const Lanes& lanes
     inside = inside ? b_.CreateAnd(inside, m) : m;
   }
   displacement(a, lanes, scalar, vector);
-  Value* pointer = point.address(a.slot, a.at);
-  if (scalar) pointer = b_.CreateGEP(memory_type(element), pointer, scalar);
+  Value* pointer = place(a, point, scalar);
   Value* mask = width > 1 ? lanes.mask : nullptr;
   if (inside && width > 1) mask = mask ? b_.CreateAnd(mask, inside) : inside;
   if (inside && width == 1) pointer = b_.CreateSelect(inside, pointer, slot_pointer(a.slot));
@@ -217,14 +224,13 @@ Value* StatementEmitter::load(const Stmt& stmt, Point& point, const Lanes& lanes
   return inside ? b_.CreateSelect(inside, value, fill) : value;
 }
 
-void StatementEmitter::store(const Access& a, Value* value, Element, Point& point, const Lanes& lanes) {
+void StatementEmitter::store(const Access& a, Value* value, Point& point, const Lanes& lanes) {
   Element element = body_.slots[static_cast<size_t>(a.slot)].element;
   llvm::Align align(byte_size(element));
   Value *scalar = nullptr, *vector = nullptr;
   displacement(a, lanes, scalar, vector);
   int64_t stride = lane_stride(a.at, lanes);
-  Value* pointer = point.address(a.slot, a.at);
-  if (scalar) pointer = b_.CreateGEP(memory_type(element), pointer, scalar);
+  Value* pointer = place(a, point, scalar);
   if (stride == 0 && !vector) {
     GRADC_ASSERT(!is_vector(value), "lanes with different values stored to one element");
     b_.CreateAlignedStore(to_memory(value, element), pointer, align);
@@ -249,13 +255,14 @@ void StatementEmitter::accumulate(const Stmt& stmt, Point& point, const Lanes& l
   Element element = body_.slots[static_cast<size_t>(a.slot)].element;
   Value *scalar = nullptr, *vector = nullptr;
   displacement(a, lanes, scalar, vector);
-  Value* pointer = point.address(a.slot, a.at);
-  if (scalar) pointer = b_.CreateGEP(memory_type(element), pointer, scalar);
+  Value* pointer = place(a, point, scalar);
   Value* x = arg(stmt, 0, lanes.width);
+  auto* always = llvm::dyn_cast_or_null<llvm::ConstantInt>(starting);
+  if (always && always->isOne()) return store(a, x, point, lanes);
   Value* old = read(pointer, element, lane_stride(a.at, lanes), nullptr, lanes.mask, lanes.width);
   Value* sum = combine(stmt.combiner, old, x);
   if (starting) sum = b_.CreateSelect(spread(starting, lanes.width), x, sum);
-  store(a, sum, element, point, lanes);
+  store(a, sum, point, lanes);
 }
 
 // Lanes that may meet in one element go one after the other.
@@ -264,8 +271,7 @@ void StatementEmitter::accumulate_serially(const Stmt& stmt, Point& point, const
   Element element = body_.slots[static_cast<size_t>(a.slot)].element;
   Value *scalar = nullptr, *vector = nullptr;
   displacement(a, lanes, scalar, vector);
-  Value* base = point.address(a.slot, a.at);
-  if (scalar) base = b_.CreateGEP(memory_type(element), base, scalar);
+  Value* base = place(a, point, scalar);
   Value* x = arg(stmt, 0, lanes.width);
   int64_t stride = lane_stride(a.at, lanes);
   for (int i = 0; i < lanes.width; ++i) {
@@ -310,6 +316,10 @@ Value* StatementEmitter::identity(Combiner combiner, Element element, int width)
 // of low halves is one instruction.
 Value* StatementEmitter::random(const Stmt& stmt, Point& point, const Lanes& lanes, int width) {
   Value *seed = arg(stmt, 0, width), *step = arg(stmt, 1, width);
+  if (step->getType()->isFPOrFPVectorTy()) {
+    Element from = step->getType()->getScalarType()->isFloatTy() ? Element::F32 : Element::F64;
+    step = emit_scalar_op(b_, ScalarOp::Cast, from, Element::Int, {step});
+  }
   Value* index = affine_lanes(stmt.access.at, point, lanes, width);
   llvm::Type* t = index->getType();
   auto constant = [&](uint64_t c) { return llvm::ConstantInt::get(t, c); };

@@ -34,6 +34,8 @@ class Point {
   virtual llvm::Value* linear(const Affine& at) = 0;
   // Pointer to element `at` of a slot.
   virtual llvm::Value* address(int slot, const Affine& at) = 0;
+  // Number of the block in the grid (Access::block).
+  virtual llvm::Value* block_times(int64_t stride) = 0;
 };
 
 class StatementEmitter {
@@ -68,9 +70,10 @@ class StatementEmitter {
   llvm::Value* arg(const Stmt& stmt, size_t i, int width) { return spread(values[static_cast<size_t>(stmt.args[i])], width); }
   int width_of(const Stmt& stmt, const Lanes& lanes) const;
   llvm::Value* load(const Stmt& stmt, Point& point, const Lanes& lanes);
-  void store(const Access& access, llvm::Value* value, Element element, Point& point, const Lanes& lanes);
+  void store(const Access& access, llvm::Value* value, Point& point, const Lanes& lanes);
   void accumulate(const Stmt& stmt, Point& point, const Lanes& lanes, llvm::Value* starting);
   void accumulate_serially(const Stmt& stmt, Point& point, const Lanes& lanes, llvm::Value* starting);
+  llvm::Value* place(const Access& access, Point& point, llvm::Value* displacement);
   llvm::Value* guard_mask(const Guard& guard, Point& point, const Lanes& lanes, int width);
   llvm::Value* affine_lanes(const Affine& at, Point& point, const Lanes& lanes, int width);
   // Scalar displacement (null: none) and displacement per lane (null: none) from the indirect indices of an access.
