@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <sstream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "frontend/cli/arrays.h"
+#include "runtime/terminal.h"
+
+namespace gradc::cli {
+namespace {
+
+using nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+// Milliseconds since the kernel created this process: its start time counts clock ticks (10 ms) since boot.
+double process_age_ms() {
+  std::ifstream stat("/proc/self/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  // The start time is field 22; the second field, in parentheses, may itself hold spaces.
+  std::istringstream fields(text.substr(std::min(text.rfind(')') + 2, text.size())));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;
+  double start = std::atof(field.c_str());
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (static_cast<double>(now.tv_sec) - start / static_cast<double>(sysconf(_SC_CLK_TCK))) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+}
+
+struct Distribution {
+  double median, min, p90;
+};
+
+Distribution distribution(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return {v[v.size() / 2], v.front(), v[static_cast<size_t>(0.9 * static_cast<double>(v.size() - 1))]};
+}
+
+// Times blocks of steps long enough for the clock, for about `seconds`.
+Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double seconds) {
+  auto block = [&](int64_t count) {
+    return milliseconds([&] {
+      for (int64_t i = 0; i < count; ++i) runner.run(++step, seed);
+    }) / static_cast<double>(count);
+  };
+  double estimate = block(3);
+  auto count = static_cast<int64_t>(std::clamp(20.0 / std::max(estimate, 1e-6), 1.0, 1e6));
+  std::vector<double> times;
+  for (auto end = Clock::now() + std::chrono::duration<double>(seconds); times.size() < 3 || Clock::now() < end;) times.push_back(block(count));
+  return distribution(std::move(times));
+}
+
+// Collects the time of every kernel through the step's trace hook.
+class KernelClock {
+ public:
+  explicit KernelClock(size_t kernels) : times_(kernels) {}
+  void attach(GradcFrame& frame) {
+    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(next); };
+    frame.trace_data = this;
+  }
+  static void detach(GradcFrame& frame) { frame.trace = nullptr; }
+  double median(size_t kernel) const { return times_[kernel].empty() ? 0 : distribution(times_[kernel]).median; }
+
+ private:
+  void tick(int64_t next) {
+    auto now = Clock::now();
+    if (next > 0) times_[static_cast<size_t>(next - 1)].push_back(std::chrono::duration<double, std::milli>(now - last_).count());
+    last_ = Clock::now();
+  }
+  std::vector<std::vector<double>> times_;
+  Clock::time_point last_{};
+};
+
+struct KernelRow {
+  std::string name;
+  double ms, flops, bytes;
+};
+
+std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed, double step_ms) {
+  const KernelProgram& program = step.compiled.kernels;
+  KernelClock clock(program.instances.size());
+  clock.attach(step.runner->frame());
+  auto count = static_cast<int>(std::clamp(300.0 / std::max(step_ms, 1e-3), 3.0, 1000.0));
+  for (int i = 0; i < count; ++i) step.runner->run(++counter, seed);
+  KernelClock::detach(step.runner->frame());
+  std::vector<KernelRow> rows;
+  for (size_t k = 0; k < program.instances.size(); ++k) {
+    const KernelBody& body = program[program.instances[k].body];
+    rows.push_back({program.instances[k].name.str(), clock.median(k), flops(body), bytes_touched(body)});
+  }
+  return rows;
+}
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+struct Report {
+  std::vector<std::pair<std::string, double>> compile_ms;
+  double compile_total = 0, first_step_ms = 0, rss_mb = 0;
+  Distribution step{};
+  std::vector<double> losses;
+  std::string digest;
+  std::vector<KernelRow> kernels;
+  int64_t arena = 0, arena_lower_bound = 0;
+};
+
+void print_json(const Report& r) {
+  ordered_json compile = ordered_json::object(), kernels = ordered_json::array();
+  for (const auto& [stage, ms] : r.compile_ms) compile[stage] = ms;
+  compile["total"] = r.compile_total;
+  for (const KernelRow& k : r.kernels) kernels.push_back({{"name", k.name}, {"ms", k.ms}, {"flops", k.flops}, {"bytes", k.bytes}});
+  ordered_json out = {{"compile_ms", compile},
+                      {"first_step_ms", r.first_step_ms},
+                      {"step_ms", {{"median", r.step.median}, {"min", r.step.min}, {"p90", r.step.p90}}},
+                      {"peak_rss_mb", r.rss_mb},
+                      {"arena_bytes", r.arena},
+                      {"arena_lower_bound", r.arena_lower_bound},
+                      {"losses", r.losses},
+                      {"digest", r.digest},
+                      {"kernels", kernels}};
+  fmt::print("{}\n", out.dump());
+}
+
+std::string duration(double ms) {
+  if (ms < 1e-3) return fmt::format("{:.1f} ns", ms * 1e6);
+  if (ms < 1) return fmt::format("{:.2f} us", ms * 1e3);
+  return fmt::format("{:.2f} ms", ms);
+}
+
+void print_text(const Report& r) {
+  fmt::print("compile    {}\n", duration(r.compile_total));
+  for (const auto& [stage, ms] : r.compile_ms) fmt::print("  {:<12} {:>10}\n", stage, duration(ms));
+  fmt::print("first step {} after the process began\n", duration(r.first_step_ms));
+  fmt::print("step       median {}, fastest {}, 90 % below {}\n", duration(r.step.median), duration(r.step.min), duration(r.step.p90));
+  fmt::print("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)\n", r.rss_mb,
+             static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6);
+  fmt::print("losses    ");
+  for (double loss : r.losses) fmt::print(" {:.6g}", loss);
+  fmt::print("\ndigest     {}\n\n{:<34} {:>10} {:>8} {:>9} {:>8}\n", r.digest, "kernel", "time", "share", "GFLOP/s", "GB/s");
+  double total = 0;
+  for (const KernelRow& k : r.kernels) total += k.ms;
+  for (const KernelRow& k : r.kernels) {
+    std::string name = k.name.size() > 34 ? k.name.substr(0, 31) + "..." : k.name;
+    fmt::print("{:<34} {:>10} {:>6.1f} % {:>9.1f} {:>8.1f}\n", name, duration(k.ms), total > 0 ? 100 * k.ms / total : 0,
+               k.ms > 0 ? k.flops / k.ms * 1e-6 : 0, k.ms > 0 ? k.bytes / k.ms * 1e-6 : 0);
+  }
+}
+
+}  // namespace
+
+int bench(const BenchVerb& verb) {
+  Session session(verb.model);
+  Report report;
+  Step step = prepare(session, session.request(true, true), verb.arrays, WithoutOptimizer::write_gradients);
+  StepRunner& runner = *step.runner;
+  std::string loss = step.meaning.metrics.front().str();
+
+  int64_t counter = 0;
+  if (verb.steps == 0) report.digest = digest(session.variables());
+  runner.run(++counter, session.seed);
+  report.first_step_ms = process_age_ms();
+  auto record = [&] { report.losses.push_back(runner.scalar(loss)); };
+  record();
+  // The loss of step j is that of the parameters after j updates; the digest is taken after the K-th update, and the last
+  // loss comes from one step more.
+  for (int64_t j = 1; j <= verb.steps; ++j) {
+    if (j == verb.steps) report.digest = digest(session.variables());
+    runner.run(++counter, session.seed);
+    record();
+  }
+  report.step = time_steps(runner, counter, session.seed, verb.seconds);
+  report.kernels = time_kernels(step, counter, session.seed, report.step.median);
+  report.rss_mb = peak_rss_mb();
+  report.compile_ms = session.frontend_ms;
+  report.compile_ms.insert(report.compile_ms.end(), step.compiled.stage_ms.begin(), step.compiled.stage_ms.end());
+  for (const auto& [stage, ms] : report.compile_ms) report.compile_total += ms;
+  report.arena = step.compiled.kernels.arena_bytes;
+  report.arena_lower_bound = step.compiled.kernels.arena_lower_bound;
+  verb.model.json ? print_json(report) : print_text(report);
+  return success;
+}
+
+}  // namespace gradc::cli

@@ -1,0 +1,289 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#include "compiler/eval/eval.h"
+#include "compiler/support/philox.h"
+#include "frontend/cli/convert.h"
+#include "frontend/cli/data.h"
+
+namespace gradc::cli {
+namespace {
+
+constexpr int64_t batch = 4, exhaustive = 64, sampled = 32;
+constexpr int directions = 4;
+
+// Draws for the choice of elements and directions: a function of the seed, like everything random.
+class Draws {
+ public:
+  explicit Draws(uint64_t seed) : seed_(seed) {}
+  double uniform() {
+    auto bits = philox4x32({counter_++, 0, 0x43484B, 0}, {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
+    return static_cast<double>((uint64_t{bits[0]} << 32 | bits[1]) >> 11) * 0x1p-53;
+  }
+  int64_t below(int64_t n) { return std::min(n - 1, static_cast<int64_t>(uniform() * static_cast<double>(n))); }
+
+ private:
+  uint64_t seed_;
+  uint32_t counter_ = 0;
+};
+
+struct ParameterResult {
+  std::string name;
+  double max_rel_err = 0;
+  int compared = 0, kinks = 0;
+};
+struct PassResult {
+  std::string name;
+  double max_rel_err = 0;
+};
+
+double relative(double a, double b, double scale) {
+  if (std::isnan(a) && std::isnan(b)) return 0;
+  if (a == b) return 0;
+  return std::abs(a - b) / std::max({std::abs(a), std::abs(b), scale, 1e-300});
+}
+
+// d f(x + s v)/ds at s = 0 by central differences with one Richardson step. The step size is the one at which two halvings
+// agree best, so it is chosen without looking at the symbolic value.
+struct Difference {
+  double value = 0, spread = INFINITY;
+  bool kink = false;
+};
+
+template <class F>
+Difference differentiate(F f, double size) {
+  Difference best;
+  double at_zero = f(0.0);
+  for (double h = 2e-3 * size; h > 1e-7 * size; h /= 8) {
+    double up = f(h), down = f(-h), half_up = f(h / 2), half_down = f(-h / 2);
+    double wide = (up - down) / (2 * h), narrow = (half_up - half_down) / h;
+    // Truncation shows as the disagreement of the two; rounding grows as the step shrinks.
+    double spread = std::abs(wide - narrow) + 4e-16 * std::abs(at_zero) / h;
+    if (spread < best.spread) best = {(4 * narrow - wide) / 3, spread, false};
+  }
+  // A kink between -h and h: the slopes of the two sides differ and go on differing as h shrinks.
+  double h = 1e-6 * size;
+  double right = (f(h) - at_zero) / h, left = (at_zero - f(-h)) / h;
+  double right2 = (f(h / 2) - at_zero) / (h / 2), left2 = (at_zero - f(-h / 2)) / (h / 2);
+  double noise = 1e-15 * std::abs(at_zero) / h + 1e-4 * (std::abs(right) + std::abs(left));
+  best.kink = std::abs(right - left) > 10 * noise && std::abs(right2 - left2) > 0.8 * std::abs(right - left);
+  return best;
+}
+
+class Checker {
+ public:
+  explicit Checker(const CheckVerb& verb) : verb_(verb), session_(verb.model) { session_.element = Element::F64; }
+
+  int run() {
+    prepare();
+    check_parameters();
+    check_passes();
+    return report();
+  }
+
+ private:
+  void prepare() {
+    const auto& train = session_.program->train();
+    if (train && train->data) {
+      data_ = load_data(session_, *train->data);
+      take_batch();
+    }
+    std::map<Symbol, int64_t> dims = data_.rows.rowwise.empty() && data_.rows.whole.empty() ? std::map<Symbol, int64_t>{} : bind_dims(session_, data_.rows);
+    ElaborateRequest request = session_.request(true, false);
+    request.dims = dims;
+    request.default_dim = batch;
+    Elaboration meaning = session_.elaborate(request);
+    if (meaning.metrics.empty() || std::none_of(meaning.parameters.begin(), meaning.parameters.end(), [](auto& p) { return p.used; })) {
+      session_.diagnostics.report_at(DiagnosticKind::NothingToCheck, verb_.model.file);
+      throw Stop{user_error};
+    }
+    loss_ = meaning.metrics.front().str();
+    request.outputs = {loss_};
+    value_ = session_.build(session_.elaborate(request));
+    for (const ParameterInfo& p : meaning.parameters) {
+      if (!p.used) continue;
+      names_.push_back(p.path.str());
+      request.outputs.push_back(gradient(p.path.str()));
+    }
+    gradients_ = session_.build(session_.elaborate(request));
+    session_.initialize(gradients_.meaning);
+    fill_inputs(gradients_);
+    check_indices(session_, data_, gradients_.meaning.inputs);
+    load_whole(data_.rows, *value_.runner);
+    load_whole(data_.rows, *gradients_.runner);
+    gradients_.runner->run(1, session_.seed);
+  }
+
+  std::string gradient(const std::string& name) const { return fmt::format("grad({}, {})", loss_, name); }
+
+  // The first rows of the data, all as whole arrays: this step sees nothing else.
+  void take_batch() {
+    Dataset& rows = data_.rows;
+    int64_t count = std::min(batch, rows.rows);
+    for (auto& [name, array] : rows.rowwise) {
+      size_t width = array.bytes.size() / static_cast<size_t>(std::max<int64_t>(1, array.shape[0]));
+      array.shape[0] = count;
+      array.bytes.resize(static_cast<size_t>(count) * width);
+    }
+    rows.whole.insert(rows.rowwise.begin(), rows.rowwise.end());
+    rows.rowwise.clear();
+    rows.rows = count;
+  }
+
+  // A model without data is checked on random inputs: numbers in [-1, 1), indices inside their range.
+  void fill_inputs(const Step& step) {
+    for (const InputInfo& input : step.meaning.inputs) {
+      if (data_.rows.whole.count(input.name.str())) continue;
+      Array a = Array::zeros(input.type.element, input.type.sizes());
+      for (int64_t i = 0; i < a.count(); ++i) {
+        switch (a.element) {
+          case Element::Int: a.as<int64_t>()[i] = draws_.below(input.index_limit.value_or(2)); break;
+          case Element::Bool: a.as<uint8_t>()[i] = draws_.uniform() < 0.5; break;
+          case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws_.uniform() - 1); break;
+          case Element::F64: a.as<double>()[i] = 2 * draws_.uniform() - 1; break;
+        }
+      }
+      data_.rows.whole.emplace(input.name.str(), std::move(a));
+    }
+  }
+
+  double loss_at(double* values, const std::vector<double>& base, const std::vector<double>& direction, double s) {
+    for (size_t i = 0; i < base.size(); ++i) values[i] = base[i] + s * direction[i];
+    value_.runner->run(1, session_.seed);
+    return value_.runner->scalar(loss_);
+  }
+
+  void check_parameters() {
+    for (const std::string& name : names_) {
+      Array symbolic = gradients_.runner->get(gradient(name));
+      int64_t n = symbolic.count();
+      auto* values = reinterpret_cast<double*>(value_.runner->data(name));
+      std::vector<double> base(values, values + n), g(symbolic.as<double>(), symbolic.as<double>() + n);
+      double largest = 0;
+      for (double v : g) largest = std::max(largest, std::abs(v));
+      ParameterResult result{name};
+      std::vector<double> direction(static_cast<size_t>(n), 0.0);
+      auto compare = [&](double expected, double size, double scale) {
+        Difference d = differentiate([&](double s) { return loss_at(values, base, direction, s); }, size);
+        std::copy(base.begin(), base.end(), values);
+        if (d.kink) ++result.kinks;
+        else result.max_rel_err = std::max(result.max_rel_err, relative(expected, d.value, scale)), ++result.compared;
+      };
+      // Differences are measured against the element, or a thousandth of the parameter's largest gradient where the element
+      // itself is smaller: below that, rounding of the loss is all there is to see.
+      double floor = std::max(1e-3 * largest, 1e-9);
+      for (int64_t k = 0; k < std::min(n, n <= exhaustive ? n : sampled); ++k) {
+        auto i = static_cast<size_t>(n <= exhaustive ? k : draws_.below(n));
+        direction[i] = 1;
+        compare(g[i], std::max(1.0, std::abs(base[i])), floor);
+        direction[i] = 0;
+      }
+      for (int k = 0; n > exhaustive && k < directions; ++k) check_direction(g, direction, compare);
+      parameters_.push_back(result);
+    }
+  }
+
+  template <class Compare>
+  void check_direction(const std::vector<double>& g, std::vector<double>& direction, Compare compare) {
+    double norm = 0, expected = 0, g_norm = 0;
+    for (double& v : direction) v = 2 * draws_.uniform() - 1, norm += v * v;
+    for (size_t i = 0; i < g.size(); ++i) {
+      direction[i] /= std::sqrt(norm);
+      expected += g[i] * direction[i];
+      g_norm += g[i] * g[i];
+    }
+    compare(expected, 1.0, std::max(1e-3 * std::sqrt(g_norm / static_cast<double>(g.size())), 1e-9));
+    std::fill(direction.begin(), direction.end(), 0.0);
+  }
+
+  std::map<Symbol, Tensor> interpreter_inputs() {
+    std::map<Symbol, Tensor> inputs;
+    for (const auto& [name, array] : data_.rows.whole) inputs.emplace(name, to_tensor(array));
+    for (const auto& [name, entry] : session_.variables().entries()) {
+      inputs.emplace(name, to_tensor(session_.variables().get(name)));
+    }
+    Tensor step = Tensor::zeros({Element::F64, {}}), seed = Tensor::zeros({Element::Int, {}});
+    step.set(0, 1);
+    seed.as<int64_t>()[0] = static_cast<int64_t>(session_.seed);
+    inputs.emplace("step", step);
+    inputs.emplace("seed", seed);
+    return inputs;
+  }
+
+  // Largest difference over all outputs, each measured against its largest element.
+  static double difference(const std::map<Symbol, Tensor>& a, const std::map<Symbol, Tensor>& b) {
+    double worst = 0;
+    for (const auto& [name, x] : a) {
+      const Tensor& y = b.at(name);
+      double largest = 0;
+      for (int64_t i = 0; i < x.type.count(); ++i) largest = std::max(largest, std::abs(x.at(i)));
+      for (int64_t i = 0; i < x.type.count(); ++i) worst = std::max(worst, relative(x.at(i), y.at(i), largest));
+    }
+    return worst;
+  }
+
+  // Translation validation: the graph before and after every pass, and the compiled code, on this model's own values.
+  void check_passes() {
+    auto inputs = interpreter_inputs();
+    Graph graph = gradients_.compiled.backward;
+    auto expected = evaluate(graph, inputs);
+    for (const RewritePass& pass : rewrite_passes()) {
+      graph = pass.run(graph);
+      passes_.push_back({pass.name, difference(expected, evaluate(graph, inputs))});
+    }
+    passes_.push_back({"optimized", difference(expected, evaluate(gradients_.compiled.optimized, inputs))});
+    std::map<Symbol, Tensor> compiled;
+    for (const auto& [name, tensor] : expected) compiled.emplace(name, to_tensor(gradients_.runner->get(name.str())));
+    passes_.push_back({"machine-code", difference(expected, compiled)});
+  }
+
+  int report() {
+    double worst = 0;
+    for (const auto& p : parameters_) worst = std::max(worst, p.max_rel_err);
+    bool ok = worst < verb_.tolerance;
+    for (const auto& p : passes_) ok = ok && p.max_rel_err < pass_tolerance;
+    verb_.model.json ? print_json(ok, worst) : print_text(ok, worst);
+    return ok ? success : user_error;
+  }
+
+  void print_json(bool ok, double worst) {
+    nlohmann::ordered_json out = {{"ok", ok}, {"max_rel_err", worst}, {"parameters", nlohmann::ordered_json::array()}, {"passes", nlohmann::ordered_json::array()}};
+    for (const auto& p : parameters_) out["parameters"].push_back({{"name", p.name}, {"max_rel_err", p.max_rel_err}, {"compared", p.compared}, {"kinks", p.kinks}});
+    for (const auto& p : passes_) out["passes"].push_back({{"name", p.name}, {"max_rel_err", p.max_rel_err}});
+    fmt::print("{}\n", out.dump());
+  }
+
+  void print_text(bool ok, double worst) {
+    fmt::print("symbolic against numeric gradients of {}, f64:\n", loss_);
+    for (const auto& p : parameters_) {
+      fmt::print("  {:<28} {:>9.2e}  {} compared{}{}\n", p.name, p.max_rel_err, p.compared,
+                 p.kinks ? fmt::format(", {} at a kink", p.kinks) : "", p.max_rel_err < verb_.tolerance ? "" : "   TOO LARGE");
+    }
+    fmt::print("every pass against the graph as derived:\n");
+    for (const auto& p : passes_) fmt::print("  {:<28} {:>9.2e}{}\n", p.name, p.max_rel_err, p.max_rel_err < pass_tolerance ? "" : "   TOO LARGE");
+    fmt::print("{}: largest relative difference {:.2e}\n", ok ? "passed" : "FAILED", worst);
+  }
+
+  // f64 rounding over the longest sums of the examples; a wrong rule is off by far more.
+  static constexpr double pass_tolerance = 1e-9;
+
+  const CheckVerb& verb_;
+  Session session_;
+  LoadedData data_;
+  Draws draws_{0x6772616463};
+  std::string loss_;
+  std::vector<std::string> names_;
+  Step value_, gradients_;
+  std::vector<ParameterResult> parameters_;
+  std::vector<PassResult> passes_;
+};
+
+}  // namespace
+
+int check(const CheckVerb& verb) { return Checker(verb).run(); }
+
+}  // namespace gradc::cli

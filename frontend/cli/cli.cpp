@@ -1,0 +1,155 @@
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <new>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "compiler/support/error.h"
+#include "frontend/cli/options.h"
+
+namespace gradc::cli {
+namespace {
+
+constexpr const char* version = "gradc 0.1.0";
+
+void add_model_options(CLI::App* verb, ModelOptions& o) {
+  verb->add_option("FILE", o.file, "model file (*.grad)")->required();
+  verb->add_option("--model", o.model, "which model, where the file has several")->type_name("NAME");
+  verb->add_option("--set", o.set, "override a setting: train.batch=32")->type_name("KEY=VALUE")->expected(1)->allow_extra_args(false)->take_all();
+  verb->add_option("--seed", o.seed, "seed of everything random")->type_name("N");
+  verb->add_option("--threads", o.threads, "threads to run on (default: all processors)")->type_name("N")->check(CLI::Range(1, 1024));
+  verb->add_option("--dtype", o.dtype, "element type of numbers: f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->type_name("TYPE");
+  verb->add_option("--cpu", o.cpu, "generate code for this processor (x86-64-v3, native, ...)")->type_name("NAME");
+  verb->add_option("--without", o.disabled, "leave out a rewrite pass or rule")->type_name("PASS")->expected(1)->allow_extra_args(false)->take_all();
+  verb->add_flag("!--no-cache", o.cache, "compile afresh, keep nothing");
+}
+
+void add_json(CLI::App* verb, ModelOptions& o) { verb->add_flag("--json", o.json, "print JSON for programs"); }
+
+void add_arrays(CLI::App* verb, ArrayOptions& o) {
+  auto many = [verb](const char* flag, std::vector<std::string>& to, const char* doc) {
+    verb->add_option(flag, to, doc)->type_name("NAME=FILE")->expected(1)->allow_extra_args(false)->take_all();
+  };
+  many("--input", o.input, "an input from a .npy, .npz or .safetensors file");
+  many("--param", o.param, "a parameter, by its path");
+  many("--state", o.state, "a state, by its path");
+  verb->add_option("--inputs", o.inputs, "all inputs from one .npz or .safetensors file")->type_name("FILE");
+  verb->add_option("--params", o.params, "parameters and states from one file")->type_name("FILE");
+  verb->add_option("--checkpoint", o.checkpoint, "parameters and states of a training run")->type_name("FILE");
+}
+
+// The verbs with their options; `chosen` is what to run after parsing.
+struct CommandLine {
+  CLI::App app{"gradc compiles network descriptions to native training steps, and shows the gradient.", "gradc"};
+  TrainVerb train_verb;
+  RunVerb run_verb;
+  InspectVerb inspect_verb;
+  CheckVerb check_verb;
+  BenchVerb bench_verb;
+  std::function<int()> chosen;
+
+  CommandLine() {
+    app.require_subcommand(1);
+    app.set_version_flag("--version", version);
+    app.footer("Each verb explains itself: gradc train --help");
+    app.failure_message([](const CLI::App* a, const CLI::Error& e) {
+      return fmt::format("gradc: error: {}\nTry '{} --help'.\n", e.what(), a->get_parent() ? a->get_parent()->get_name() + " " + a->get_name() : a->get_name());
+    });
+    add_train();
+    add_run();
+    add_inspect();
+    add_check();
+    add_bench();
+  }
+
+  void add_train() {
+    CLI::App* verb = app.add_subcommand("train", "compile and train a model on the data of its train block");
+    add_model_options(verb, train_verb.model);
+    add_json(verb, train_verb.model);
+    verb->add_option("--out", train_verb.out, "folder for metrics.jsonl and checkpoint.safetensors")->type_name("DIR");
+    verb->add_flag("--resume", train_verb.resume, "go on with the run in --out")->needs("--out");
+    verb->add_flag("--quiet", train_verb.quiet, "print nothing but the result");
+    verb->footer("Example: gradc train examples/digits.grad --set train.epochs=5 --out runs/digits");
+    verb->callback([this] { chosen = [this] { return train(train_verb); }; });
+  }
+
+  void add_run() {
+    CLI::App* verb = app.add_subcommand("run", "evaluate any value and any gradient");
+    add_model_options(verb, run_verb.model);
+    add_json(verb, run_verb.model);
+    add_arrays(verb, run_verb.arrays);
+    verb->add_option("--output", run_verb.outputs, "expression to evaluate: loss, h1, \"grad(loss, h1.W)\"")->type_name("EXPR")->expected(1)->allow_extra_args(false)->take_all();
+    verb->add_option("--save", run_verb.save, "write the outputs to a .npz or .safetensors file")->type_name("FILE");
+    verb->add_flag("--train", run_verb.train, "the training form of the model (dropout, batch statistics)");
+    verb->add_option("--step", run_verb.step, "number of the step, for random numbers and schedules")->type_name("N");
+    verb->footer("Without --input, the first batch of the train block's data is used.\n"
+                 "Example: gradc run examples/one_hidden_neuron.grad --dtype f64 --output loss --output \"grad(loss, w1)\"");
+    verb->callback([this] { chosen = [this] { return run(run_verb); }; });
+  }
+
+  void add_inspect() {
+    CLI::App* verb = app.add_subcommand("inspect", "show any stage from the source to the machine code");
+    add_model_options(verb, inspect_verb.model);
+    verb->add_option("--stage", inspect_verb.stage, "ast, graph, backward, optimized, kernels, memory, llvm or asm")
+        ->check(CLI::IsMember({"ast", "graph", "backward", "optimized", "kernels", "memory", "llvm", "asm"}))->type_name("STAGE");
+    verb->add_option("--format", inspect_verb.format, "text; for graphs also ir (parses back) and dot")
+        ->check(CLI::IsMember({"text", "ir", "dot"}))->type_name("FORMAT");
+    verb->add_option("--wrt", inspect_verb.wrt, "only the gradient with respect to this value")->type_name("NAME");
+    verb->add_option("--only", inspect_verb.only, "llvm and asm: kernels whose name matches")->type_name("GLOB");
+    verb->footer("Example: gradc inspect examples/digits.grad --stage backward --wrt h1.W");
+    verb->callback([this] { chosen = [this] { return inspect(inspect_verb); }; });
+  }
+
+  void add_check() {
+    CLI::App* verb = app.add_subcommand("check", "symbolic against numeric gradients, and every pass against the graph before it");
+    add_model_options(verb, check_verb.model);
+    add_json(verb, check_verb.model);
+    verb->add_option("--tolerance", check_verb.tolerance, "largest relative difference that passes")->type_name("X")->check(CLI::PositiveNumber);
+    verb->footer("Works in f64 with a batch of 4.\nExample: gradc check examples/digits.grad");
+    verb->callback([this] { chosen = [this] { return check(check_verb); }; });
+  }
+
+  void add_bench() {
+    CLI::App* verb = app.add_subcommand("bench", "time compilation, steps and kernels");
+    add_model_options(verb, bench_verb.model);
+    add_json(verb, bench_verb.model);
+    add_arrays(verb, bench_verb.arrays);
+    verb->add_option("--steps", bench_verb.steps, "updates before the losses and the digest are reported")->type_name("K")->check(CLI::NonNegativeNumber);
+    verb->add_option("--seconds", bench_verb.seconds, "how long to time further updates")->type_name("S")->check(CLI::NonNegativeNumber);
+    verb->footer("Example: gradc bench examples/digits.grad --threads 1");
+    verb->callback([this] { chosen = [this] { return bench(bench_verb); }; });
+  }
+};
+
+int report(const char* what, const std::string& message, int code) {
+  std::fprintf(stderr, "gradc: %s: %s\n", what, message.c_str());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    int code = line.app.exit(e);
+    return code == 0 ? success : usage_error;
+  }
+  try {
+    return line.chosen();
+  } catch (const Stop& stop) {
+    return stop.code;
+  } catch (const EnvironmentError& e) {
+    return report("error", e.what(), environment_error);
+  } catch (const std::bad_alloc&) {
+    return report("error", "out of memory", environment_error);
+  } catch (const std::exception& e) {
+    return report("internal error", fmt::format("{}\nThis is a bug of ours. Please report it with the model file and the command line ({}).", e.what(), version),
+                  internal_bug);
+  }
+}
+
+}  // namespace gradc::cli

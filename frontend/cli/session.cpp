@@ -1,0 +1,254 @@
+#include "frontend/cli/session.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <cerrno>
+#include <fstream>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "compiler/jit/sha256.h"
+#include "compiler/support/error.h"
+#include "compiler/support/text.h"
+#include "frontend/cli/cache.h"
+#include "frontend/syntax/parser.h"
+#include "runtime/files.h"
+#include "runtime/terminal.h"
+
+namespace gradc::cli {
+namespace {
+
+std::map<std::string, std::string> parse_set(const std::vector<std::string>& entries, Diagnostics& diagnostics) {
+  std::map<std::string, std::string> set;
+  for (const std::string& entry : entries) {
+    size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      diagnostics.report_at(DiagnosticKind::MalformedSet, "--set", entry);
+    } else if (!set.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second) {
+      diagnostics.report_at(DiagnosticKind::SetTwice, "--set", entry.substr(0, equals));
+    }
+  }
+  return set;
+}
+
+// Processors this process may run on, which taskset and containers restrict.
+int usable_processors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+int64_t available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string key;
+  int64_t kib;
+  for (std::string line; std::getline(info, line);) {
+    if (std::sscanf(line.c_str(), "MemAvailable: %ld kB", &kib) == 1) return kib * 1024;
+  }
+  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+}
+
+}  // namespace
+
+double milliseconds(const std::function<void()>& f) {
+  auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+Session::Session(const ModelOptions& options) : options_(options) {
+  element = options.dtype == "f64" ? Element::F64 : Element::F32;
+  std::string error;
+  auto target = make_target(options.cpu, error);
+  if (!target) {
+    auto& d = diagnostics.report_at(DiagnosticKind::UnknownCpu, "--cpu", options.cpu, error);
+    if (auto close = nearest(options.cpu, known_cpus())) d.note("did you mean '" + *close + "'?");
+    throw Stop{usage_error};
+  }
+  compile_options.target = *target;
+  compile_options.rewrite.disabled = options.disabled;
+  compile_options.jit.compile_threads = options.threads > 0 ? options.threads : usable_processors();
+  if (options.cache) compile_options.jit.cache_dir = cache_directory();
+
+  auto set = parse_set(options.set, diagnostics);
+  if (diagnostics.has_errors()) throw Stop{usage_error};
+  auto text = read_file(options.file, diagnostics);
+  stop_on_errors();
+  FileId file = sources.add(options.file, std::move(*text));
+  frontend_ms.emplace_back("parse", milliseconds([&] { syntax = parse(file, sources, diagnostics); }));
+  stop_on_errors();
+  frontend_ms.emplace_back("analyse", milliseconds([&] { program = Program::analyze(*syntax, sources, set, diagnostics); }));
+  stop_on_errors();
+
+  std::vector<std::string> names;
+  for (Symbol m : program->models()) names.push_back(m.str());
+  if (names.empty()) diagnostics.report_at(DiagnosticKind::NoModel, options.file);
+  if (!options.model.empty()) {
+    model = options.model;
+    if (std::find(names.begin(), names.end(), options.model) == names.end()) {
+      auto& d = diagnostics.report_at(DiagnosticKind::UnknownModel, "--model", options.file, options.model);
+      if (auto close = nearest(options.model, names)) d.note("did you mean '" + *close + "'?");
+    }
+  }
+  stop_on_errors();
+  seed = options.seed.value_or(program->train() ? program->train()->seed : 0);
+}
+
+Session::~Session() {
+  if (diagnostics.all().empty()) return;
+  std::string text = render_all(diagnostics, sources, wants_color(STDERR_FILENO));
+  std::fputs(text.c_str(), stderr);
+}
+
+ThreadPool& Session::pool() {
+  if (!pool_) pool_ = std::make_unique<ThreadPool>(options_.threads > 0 ? options_.threads : usable_processors());
+  return *pool_;
+}
+
+void Session::stop_on_errors() {
+  if (diagnostics.has_errors()) throw Stop{user_error};
+}
+
+ElaborateRequest Session::request(bool training, bool update) const {
+  ElaborateRequest r;
+  r.model = model;
+  r.training = training;
+  r.update = update;
+  r.element = element;
+  return r;
+}
+
+Elaboration Session::elaborate(const ElaborateRequest& request) {
+  std::optional<Elaboration> meaning;
+  frontend_ms.emplace_back("elaborate", milliseconds([&] { meaning = program->elaborate(request, diagnostics); }));
+  stop_on_errors();
+  GRADC_ASSERT(meaning, "no graph and no diagnostic");
+  return std::move(*meaning);
+}
+
+// The chain of the user's names from the value differentiated to the operation in the way.
+static std::string path_text(const std::vector<NodeId>& path, const Graph& graph) {
+  std::string text;
+  for (NodeId id : path) {
+    const Node& n = graph[id];
+    std::string step = n.name ? n.name.str() : n.op->name;
+    if (!text.empty()) text += " <- ";
+    text += step;
+  }
+  return text;
+}
+
+void Session::report(const AutodiffProblem& p, const Graph& graph) {
+  auto span_of = [&](NodeId id) -> SourceSpan {
+    if (!id || !graph[id].provenance) return {};
+    for (OriginId origin : graph.provenance.get(graph[id].provenance).origins) {
+      if (SourceSpan span = graph.provenance.user_span(origin, sources)) return span;
+    }
+    return {};
+  };
+  SourceSpan at = span_of(p.grad);
+  const Node& grad = graph[p.grad];
+  std::string of = graph.label(grad.operands[0]), wrt = graph.label(grad.operands[1]);
+  switch (p.kind) {
+    case AutodiffProblem::NotScalar:
+      diagnostics.report(DiagnosticKind::GradNotScalar, at, of, shape_to_string(graph[grad.operands[0]].type));
+      break;
+    case AutodiffProblem::NotFloat: diagnostics.report(DiagnosticKind::GradNotFloat, at, of, wrt, p.reason); break;
+    case AutodiffProblem::NoPath: {
+      auto& d = diagnostics.report(DiagnosticKind::GradNoPath, at, of, wrt);
+      if (!p.reason.empty()) d.note(p.reason);
+      break;
+    }
+    case AutodiffProblem::NotDifferentiable: {
+      auto& d = diagnostics.report(DiagnosticKind::GradNotDifferentiable, at, of, wrt, graph[p.node].op->name, p.reason);
+      d.note(span_of(p.node), fmt::format("the path is {}", path_text(p.path, graph)));
+      d.note("stop_gradient(...) says that no derivative should pass here");
+      break;
+    }
+  }
+}
+
+Compiled Session::compile(Graph graph) {
+  Compiled compiled = gradc::compile(std::move(graph), compile_options);
+  for (const AutodiffProblem& p : compiled.problems) report(p, compiled.typed);
+  stop_on_errors();
+  return compiled;
+}
+
+Step Session::build(Elaboration meaning) {
+  Step step;
+  step.meaning = std::move(meaning);
+  step.compiled = compile(step.meaning.graph);
+  StepPlan plan = make_plan(step.compiled);
+  check_memory(plan);
+  step.runner = std::make_unique<StepRunner>(std::move(plan), variables_, pool());
+  return step;
+}
+
+void Session::check_memory(const StepPlan& plan) {
+  double bytes = static_cast<double>(plan.arena_bytes);
+  for (const StepBuffer& b : plan.buffers) {
+    if (b.kind == StepBuffer::Temporary || variables_.has(b.name)) continue;
+    double size = static_cast<double>(byte_size(b.element));
+    for (int64_t s : b.shape) size *= static_cast<double>(s);
+    bytes += size;
+  }
+  auto available = static_cast<double>(available_memory());
+  if (bytes > available) {
+    diagnostics.report_at(DiagnosticKind::NotEnoughMemory, options_.file, human_bytes(bytes), human_bytes(available));
+    throw Stop{environment_error};
+  }
+  memory_bytes = std::max(memory_bytes, static_cast<int64_t>(bytes));
+}
+
+void Session::initialize(const Elaboration& meaning, const std::vector<std::string>& given) {
+  Graph init = meaning.init;
+  std::erase_if(init.outputs, [&](const Output& o) {
+    return std::find(given.begin(), given.end(), o.name.str()) != given.end() || !variables_.has(o.name.str());
+  });
+  if (init.outputs.empty()) return;
+  init = init.compacted();
+  Compiled compiled = compile(std::move(init));
+  Variables none;
+  StepRunner runner(make_plan(compiled), none, pool());
+  runner.run(0, seed);
+  for (const Output& o : compiled.typed.outputs) variables_.set(o.name.str(), runner.get(o.name.str()));
+}
+
+StepPlan make_plan(const Compiled& compiled) {
+  StepPlan plan;
+  for (const Buffer& b : compiled.kernels.buffers) {
+    StepBuffer to;
+    to.name = b.name.str();
+    switch (b.kind) {
+      case BufferKind::Input: to.kind = StepBuffer::Input; break;
+      case BufferKind::Parameter: to.kind = StepBuffer::Parameter; break;
+      case BufferKind::State: to.kind = StepBuffer::State; break;
+      case BufferKind::Output: to.kind = StepBuffer::Output; break;
+      case BufferKind::Temporary: to.kind = StepBuffer::Temporary; break;
+      case BufferKind::Shadow: to.kind = StepBuffer::Shadow; break;
+    }
+    to.element = b.type.element;
+    to.shape = b.type.sizes();
+    to.offset = b.offset;
+    to.source = b.source.index;
+    plan.buffers.push_back(std::move(to));
+  }
+  plan.arena_bytes = compiled.kernels.arena_bytes;
+  plan.scratch_bytes = compiled.step->scratch_bytes();
+  plan.entry = compiled.step->entry();
+  return plan;
+}
+
+std::string digest(const Variables& variables) {
+  Sha256 hash;
+  for (const auto& [name, entry] : variables.entries()) {
+    hash.update(name.data(), name.size() + 1);
+    hash.update(entry.bytes.data(), entry.bytes.size());
+  }
+  return hash.hex();
+}
+
+}  // namespace gradc::cli

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <memory>
+
+#include "compiler/pipeline/pipeline.h"
+#include "frontend/cli/options.h"
+#include "frontend/sema/program.h"
+#include "runtime/step.h"
+
+namespace gradc::cli {
+
+// One compiled purpose of a model (a training step, an evaluation, the initial values) with memory to run it in.
+struct Step {
+  Elaboration meaning;
+  Compiled compiled;
+  std::unique_ptr<StepRunner> runner;
+};
+
+// A model file on its way through the stages, with what all verbs share: sources, diagnostics, target, threads, variables.
+class Session {
+ public:
+  // Reads, parses and analyses the file. Throws Stop where that fails.
+  explicit Session(const ModelOptions& options);
+  // Collected diagnostics go to stderr, once each.
+  ~Session();
+
+  SourceManager sources;
+  Diagnostics diagnostics;
+  std::unique_ptr<ast::File> syntax;
+  std::optional<Program> program;
+  Element element;
+  uint64_t seed = 0;
+  Symbol model;                      // what the verbs work on
+  CompileOptions compile_options;
+
+  ThreadPool& pool();
+  Variables& variables() { return variables_; }
+
+  // Stops with user_error where errors have been reported.
+  void stop_on_errors();
+  ElaborateRequest request(bool training, bool update) const;
+  Elaboration elaborate(const ElaborateRequest& request);
+  // The stages up to machine code; gradients that can't be had become diagnostics.
+  Compiled compile(Graph graph);
+  Step build(Elaboration meaning);
+  // Computes the initial value of every variable in `meaning` that is not in `given`.
+  void initialize(const Elaboration& meaning, const std::vector<std::string>& given = {});
+  // Milliseconds of the stages before the graph ("parse", "analyse", "elaborate").
+  std::vector<std::pair<std::string, double>> frontend_ms;
+  // Bytes of the largest step built so far, machine code apart.
+  int64_t memory_bytes = 0;
+
+ private:
+  void report(const AutodiffProblem& problem, const Graph& graph);
+  void check_memory(const StepPlan& plan);
+
+  const ModelOptions& options_;
+  std::unique_ptr<ThreadPool> pool_;
+  Variables variables_;
+};
+
+StepPlan make_plan(const Compiled& compiled);
+// Runs f and gives the milliseconds it took.
+double milliseconds(const std::function<void()>& f);
+// SHA-256 of all parameters and states: for each in order of name, the name, a zero byte, and its bytes in canonical layout.
+std::string digest(const Variables& variables);
+
+}  // namespace gradc::cli

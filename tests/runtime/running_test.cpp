@@ -1,0 +1,247 @@
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <numeric>
+
+#include "compiler/support/error.h"
+#include "compiler/support/philox.h"
+#include "runtime/checkpoint.h"
+#include "runtime/files.h"
+#include "runtime/terminal.h"
+#include "runtime/threads.h"
+#include "runtime/trainer.h"
+
+using namespace gradc;
+
+namespace {
+
+// A stand-in for compiled code: buffers[0] counts visits of each block.
+void count_blocks(void* const* buffers, int64_t begin, int64_t end, void* scratch) {
+  auto* visits = static_cast<std::atomic<int>*>(buffers[0]);
+  for (int64_t b = begin; b < end; ++b) visits[b]++;
+  static_cast<char*>(scratch)[0] = 1;  // private memory: a race here would show under the thread sanitizer
+}
+
+// w <- w - 0.1 (w - mean of x); loss = (w - mean x)^2 / 2. Buffers: x[N], w, loss, step.
+template <int N>
+void fit_mean(GradcFrame* frame) {
+  auto* x = static_cast<double*>(frame->buffers[0]);
+  auto* w = static_cast<double*>(frame->buffers[1]);
+  double mean = 0;
+  for (int i = 0; i < N; ++i) mean += x[i] / N;
+  *static_cast<double*>(frame->buffers[2]) = (*w - mean) * (*w - mean) / 2;
+  *w -= 0.1 * (*w - mean);
+}
+// The same without the update.
+template <int N>
+void mean_loss(GradcFrame* frame) {
+  double w = *static_cast<double*>(frame->buffers[1]);
+  fit_mean<N>(frame);
+  *static_cast<double*>(frame->buffers[1]) = w;
+}
+
+StepPlan plan(GradcStepFn entry, int64_t rows) {
+  StepPlan p;
+  p.buffers = {{"x", StepBuffer::Input, Element::F64, {rows}}, {"w", StepBuffer::Parameter, Element::F64, {}}, {"loss", StepBuffer::Output, Element::F64, {}}};
+  p.entry = entry;
+  return p;
+}
+
+struct MeanModel {
+  ThreadPool pool{1};
+  Variables variables;
+  StepRunner train4{plan(fit_mean<4>, 4), variables, pool}, train2{plan(fit_mean<2>, 2), variables, pool};
+  StepRunner eval4{plan(mean_loss<4>, 4), variables, pool}, eval2{plan(mean_loss<2>, 2), variables, pool};
+  StepFactory factory = [this](bool training, int64_t rows) -> StepRunner& { return step(training, rows); };
+
+  StepRunner& step(bool training, int64_t rows) {
+    REQUIRE((rows == 4 || rows == 2));
+    return rows == 4 ? (training ? train4 : eval4) : (training ? train2 : eval2);
+  }
+};
+
+Dataset ramp_rows(int64_t rows) {
+  Dataset d;
+  d.rows = rows;
+  Array x = Array::zeros(Element::F64, {rows});
+  for (int64_t i = 0; i < rows; ++i) x.as<double>()[i] = static_cast<double>(i);
+  d.rowwise.emplace("x", x);
+  return d;
+}
+
+struct Folder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("gradc-test-" + std::to_string(::getpid()));
+  Folder() { std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+}  // namespace
+
+TEST_CASE("the pool runs every block once, whatever the number of threads") {
+  for (int threads : {1, 2, 3, 7}) {
+    ThreadPool pool(threads);
+    pool.reserve_scratch(64);
+    for (int64_t blocks : {0, 1, 2, 3, 64, 1000}) {
+      std::vector<std::atomic<int>> visits(1000);
+      void* buffers[] = {visits.data()};
+      for (int round = 0; round < 20; ++round) pool.run(count_blocks, buffers, blocks);
+      for (int64_t b = 0; b < 1000; ++b) REQUIRE(visits[static_cast<size_t>(b)] == (b < blocks ? 20 : 0));
+    }
+  }
+}
+
+TEST_CASE("Philox gives the published test vectors") {
+  // Random123's kat_vectors for philox4x32-10.
+  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  uint32_t f = 0xffffffff;
+  CHECK(philox4x32({f, f, f, f}, {f, f}) == std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+        std::array<uint32_t, 4>{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("a permutation is one, and a function of seed and epoch") {
+  auto a = permutation(1000, 1, 1);
+  auto sorted = a;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<int64_t> identity(1000);
+  std::iota(identity.begin(), identity.end(), 0);
+  CHECK(sorted == identity);
+  CHECK(a == permutation(1000, 1, 1));
+  CHECK(a != permutation(1000, 1, 2));
+  CHECK(a != permutation(1000, 2, 1));
+  CHECK(permutation(0, 1, 1).empty());
+  // Where row 0 lands over many epochs is close to uniform: chi-squared over ten places, 9 degrees of freedom, 0.999 quantile.
+  std::vector<int> places(10, 0);
+  for (uint32_t e = 1; e <= 5000; ++e) {
+    auto p = permutation(10, 3, e);
+    ++places[static_cast<size_t>(std::find(p.begin(), p.end(), 0) - p.begin())];
+  }
+  double chi = 0;
+  for (int n : places) chi += (n - 500.0) * (n - 500.0) / 500;
+  CHECK(chi < 27.9);
+}
+
+TEST_CASE("the split holds out the share that was asked for, and every row once") {
+  auto [train, test] = split(ramp_rows(101), 0.2, 5);
+  CHECK(train.rows == 81);
+  CHECK(test.rows == 20);
+  std::vector<double> all;
+  for (const Dataset* d : {&train, &test}) all.insert(all.end(), d->rowwise.at("x").as<double>(), d->rowwise.at("x").as<double>() + d->rows);
+  std::sort(all.begin(), all.end());
+  for (size_t i = 0; i < all.size(); ++i) CHECK(all[i] == static_cast<double>(i));
+}
+
+TEST_CASE("training drops the remainder unless it is kept; evaluation never does") {
+  Dataset data = ramp_rows(10), none;
+  for (bool keep : {false, true}) {
+    MeanModel m;
+    TrainOptions options;
+    options.batch = 4;
+    options.epochs = 3;
+    options.keep_remainder = keep;
+    options.metrics = {"loss"};
+    TrainResult r = train(data, none, options, m.factory, {});
+    CHECK(r.last.epoch == 3);
+    CHECK(r.last.step == (keep ? 9 : 6));
+  }
+  MeanModel m;
+  Array w = Array::zeros(Element::F64, {});
+  w.as<double>()[0] = 4.5;
+  m.variables.set("w", w);
+  // Batches 0..3, 4..7, 8..9: means 1.5, 5.5, 8.5; squared distances to 4.5 halved, weighted by rows.
+  Metrics metrics = evaluate(data, 4, {"loss"}, 0, m.factory);
+  CHECK(metrics[0].second == Approx((4 * 9.0 / 2 + 4 * 1.0 / 2 + 2 * 16.0 / 2) / 10).epsilon(1e-15));
+  CHECK(m.variables.get("w").at(0) == 4.5);
+}
+
+TEST_CASE("a run that is resumed goes on as one that never stopped") {
+  Dataset data = ramp_rows(9), none;
+  TrainOptions options;
+  options.batch = 4;
+  options.metrics = {"loss"};
+  MeanModel whole, parts;
+  options.epochs = 5;
+  TrainResult a = train(data, none, options, whole.factory, {});
+  options.epochs = 2;
+  TrainResult first = train(data, none, options, parts.factory, {});
+  options.epochs = 5;
+  options.first_epoch = first.last.epoch;
+  options.first_step = first.last.step;
+  TrainResult b = train(data, none, options, parts.factory, {});
+  CHECK(a.last.step == b.last.step);
+  CHECK(whole.variables.get("w").bytes == parts.variables.get("w").bytes);
+}
+
+TEST_CASE("steps end training inside an epoch, and a stop ends it between steps") {
+  Dataset data = ramp_rows(20), none;
+  MeanModel m;
+  TrainOptions options;
+  options.batch = 4;
+  options.steps = 7;
+  options.metrics = {"loss"};
+  CHECK(train(data, none, options, m.factory, {}).last.step == 7);
+  int asked = 0, reported = 0;
+  TrainHooks hooks;
+  hooks.stop = [&] { return ++asked > 3; };
+  hooks.epoch = [&](const EpochReport&) { ++reported; };
+  TrainResult r = train(data, none, options, m.factory, hooks);
+  CHECK(r.end == TrainEnd::Interrupted);
+  CHECK(reported == 0);
+}
+
+TEST_CASE("a loss that is no number ends training and is named") {
+  Dataset data = ramp_rows(4), none;
+  data.rowwise.at("x").as<double>()[2] = NAN;
+  MeanModel m;
+  TrainOptions options;
+  options.batch = 4;
+  options.epochs = 3;
+  options.metrics = {"loss"};
+  TrainResult r = train(data, none, options, m.factory, {});
+  CHECK(r.end == TrainEnd::Diverged);
+  CHECK(r.diverged_metric == "loss");
+  CHECK(r.last.step == 1);
+}
+
+TEST_CASE("a checkpoint restores every bit, and says what does not fit") {
+  Folder folder;
+  std::string path = folder.path / "c.safetensors";
+  MeanModel m;
+  Array w = Array::zeros(Element::F64, {});
+  w.as<double>()[0] = 0.1;
+  m.variables.set("w", w);
+  save_checkpoint(path, m.variables, {"mean", 3, 12, 99});
+  MeanModel other;
+  Diagnostics d;
+  auto info = load_checkpoint(path, other.variables, d);
+  REQUIRE(info);
+  CHECK((info->model == "mean" && info->epoch == 3 && info->step == 12 && info->seed == 99));
+  CHECK(other.variables.get("w").bytes == w.bytes);
+
+  Variables wrong;
+  wrong.declare({"w", StepBuffer::Parameter, Element::F64, {2}});
+  wrong.declare({"v", StepBuffer::Parameter, Element::F64, {}});
+  CHECK_FALSE(load_checkpoint(path, wrong, d));
+  CHECK(d.error_count() == 2);
+}
+
+TEST_CASE("a file is replaced as a whole or not at all") {
+  Folder folder;
+  std::string path = folder.path / "f";
+  write_file_atomically(path, "old");
+  write_file_atomically(path, "new");
+  Diagnostics d;
+  CHECK(read_file(path, d) == "new");
+  CHECK_THROWS_AS(write_file_atomically((folder.path / "no/such/folder/f").string(), "x"), EnvironmentError);
+  CHECK_FALSE(read_file(folder.path, d));  // a directory
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+}
+
+TEST_CASE("the progress line fits the terminal") {
+  Progress p{3, 30, 412, 1120, 0.21341, 61234};
+  for (int columns : {20, 40, 60, 80, 200}) CHECK(static_cast<int>(progress_line(p, columns).size()) < columns);
+  CHECK(progress_line(p, 80) == "epoch  3/30  [##########-------------------]  412/1120  loss 0.2134  61k rows/s");
+}
