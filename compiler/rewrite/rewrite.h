@@ -9,7 +9,7 @@ namespace gradc {
 
 // One pass over the graph: a group of rules, or an analysis such as common subexpressions.
 struct RewritePass {
-  const char* name;  // "fold", "algebra", "stability", "cse", "dead-code", "fma"
+  const char* name;  // "fold", "algebra", "cse", "stability", "shape", "dead-code", "fma"
   const char* doc;
   Graph (*run)(const Graph& graph);
 };
@@ -27,6 +27,13 @@ struct RewriteStats {
   };
   std::vector<Entry> applied;
 };
+
+// One rule, for documentation. Where the caveat is empty, the rewritten graph gives the same bits.
+struct RewriteRule {
+  const char *pass, *name, *identity, *caveat;
+};
+const std::vector<RewriteRule>& rewrite_rules();
+std::string rules_table();  // the same as a Markdown table
 
 // Runs the passes to a fixed point, StopGradient removed at the start. Names of outputs and of user-named nodes survive.
 Graph optimize(const Graph& graph, const RewriteOptions& options = {}, RewriteStats* stats = nullptr);

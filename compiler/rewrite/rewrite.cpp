@@ -1,0 +1,135 @@
+#include "compiler/rewrite/rewrite.h"
+
+#include <fmt/format.h>
+
+#include "compiler/rewrite/engine.h"
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace rewrite {
+namespace {
+
+// Rounds until nothing changes. The rules leave nothing to do after a few; the bound is for rules that should not be.
+constexpr int max_rounds = 64;
+
+using Pass = Graph (*)(Graph&&, Ledger&);
+
+template <const RuleSet& (*rules)()>
+Graph with_rules(Graph&& graph, Ledger& ledger) {
+  return Rewriter(std::move(graph), rules(), ledger).run();
+}
+
+template <Pass pass>
+Graph once(const Graph& graph) {
+  Ledger ledger;
+  return pass(Graph(graph), ledger);
+}
+
+struct NamedPass {
+  RewritePass info;
+  Pass run;
+};
+template <Pass pass>
+NamedPass named(const char* name, const char* doc) {
+  return {{name, doc, once<pass>}, pass};
+}
+
+const std::vector<NamedPass>& passes() {
+  static const std::vector<NamedPass> list{
+      named<with_rules<fold_rules>>("fold", fold_rules().doc),
+      named<with_rules<algebra_rules>>("algebra", algebra_rules().doc),
+      named<merge_common>("cse", "merges nodes that compute the same value"),
+      named<with_rules<stability_rules>>("stability", stability_rules().doc),
+      named<with_rules<shape_rules>>("shape", shape_rules().doc),
+      named<without_dead_code>("dead-code", "drops what no output needs"),
+      named<with_rules<fma_rules>>("fma", fma_rules().doc),
+  };
+  return list;
+}
+
+void check([[maybe_unused]] const Graph& graph, [[maybe_unused]] const char* pass) {
+#ifndef NDEBUG
+  std::vector<std::string> problems = verify(graph, false);
+  GRADC_ASSERT(problems.empty(), "after pass {}: {}", pass, problems[0]);
+#endif
+}
+
+// Runs passes [begin, end) in turn until a whole turn changes nothing.
+Graph settle(Graph graph, size_t begin, size_t end, Ledger& ledger) {
+  size_t quiet = 0;
+  for (int round = 0; round < max_rounds; ++round) {
+    for (size_t i = begin; i < end; ++i) {
+      const NamedPass& pass = passes()[i];
+      int64_t before = ledger.total();
+      if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = pass.run(std::move(graph), ledger);
+      quiet = ledger.total() == before ? quiet + 1 : 0;
+      if (quiet == 0) check(graph, pass.info.name);
+      if (quiet == end - begin) return graph;
+    }
+  }
+  return graph;
+}
+
+// Products are fused last, when no rule is left that would want to see them; then the rest once more, as fusing may have
+// left something to tidy.
+Graph settle_all(Graph graph, Ledger& ledger) {
+  size_t last = passes().size() - 1;
+  for (int round = 0; round < max_rounds; ++round) {
+    graph = settle(std::move(graph), 0, last, ledger);
+    int64_t before = ledger.total();
+    graph = settle(std::move(graph), last, last + 1, ledger);
+    if (ledger.total() == before) break;
+  }
+  return graph;
+}
+
+}  // namespace
+
+const std::vector<const RuleSet*>& rule_sets() {
+  static const std::vector<const RuleSet*> sets{&fold_rules(), &algebra_rules(), &stability_rules(), &shape_rules(), &fma_rules()};
+  return sets;
+}
+
+}  // namespace rewrite
+
+const std::vector<RewritePass>& rewrite_passes() {
+  static const std::vector<RewritePass> list = [] {
+    std::vector<RewritePass> passes;
+    for (const rewrite::NamedPass& pass : rewrite::passes()) passes.push_back(pass.info);
+    return passes;
+  }();
+  return list;
+}
+
+Graph optimize(const Graph& graph, const RewriteOptions& options, RewriteStats* stats) {
+  rewrite::Ledger ledger(options);
+  Graph result = rewrite::settle_all(rewrite::without_stop_gradient(Graph(graph)), ledger);
+  if (stats) stats->applied.insert(stats->applied.end(), ledger.applied().begin(), ledger.applied().end());
+  return result;
+}
+
+const std::vector<RewriteRule>& rewrite_rules() {
+  static const std::vector<RewriteRule> list = [] {
+    std::vector<RewriteRule> rules;
+    for (const rewrite::RuleSet* set : rewrite::rule_sets()) {
+      for (const rewrite::Rule& rule : set->rules) rules.push_back({set->name, rule.name, rule.identity, rule.caveat});
+    }
+    return rules;
+  }();
+  return list;
+}
+
+std::string rules_table() {
+  std::string table = "| rule | group | identity | floating point |\n|---|---|---|---|\n";
+  auto cell = [](const char* text) {
+    std::string escaped;
+    for (const char* c = text; *c; ++c) escaped += *c == '|' ? "\\|" : std::string(1, *c);
+    return escaped;
+  };
+  for (const RewriteRule& r : rewrite_rules()) {
+    table += fmt::format("| {} | {} | {} | {} |\n", r.name, r.pass, cell(r.identity), *r.caveat ? cell(r.caveat) : "the same bits");
+  }
+  return table;
+}
+
+}  // namespace gradc
