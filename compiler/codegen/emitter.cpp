@@ -83,7 +83,7 @@ Value* StatementEmitter::spread(Value* value, int width) {
   // Beside the definition, which may lie outside the loop we are in.
   Builder::InsertPointGuard guard(b_);
   auto after = definition->getInsertionPointAfterDef();
-  b_.SetInsertPoint(definition->getParent(), *after);
+  b_.SetInsertPoint(definition->getParent(), after ? *after : definition->getParent()->end());  // none: it is the last so far
   b_.SetCurrentDebugLocation(definition->getDebugLoc());
   return known = b_.CreateVectorSplat(count, value);
 }

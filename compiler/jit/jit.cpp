@@ -145,7 +145,7 @@ std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOpt
   const ObjectCache cache(options.cache_dir);
   std::vector<Unit> units;
   const auto symbols = body_units(program, options, units);
-  const StepPlan plan = plan_step(program, symbols);
+  const CallList plan = list_calls(program, symbols);
   Unit& entry = units.emplace_back();
   entry.symbol = step_symbol;
   if (!options.cache_dir.empty()) entry.key = ObjectCache::key(to_string(plan), program.target, "step");

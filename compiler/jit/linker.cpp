@@ -21,6 +21,7 @@ uintptr_t page_size() {
   static const auto size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   return size;
 }
+constexpr uintptr_t table_slack = 64 << 10;
 uintptr_t pages(uintptr_t bytes) { return (bytes + page_size() - 1) / page_size() * page_size(); }
 
 // One mapping per object holds code, constants and data next to each other, so that 32-bit relative addresses always reach.
@@ -37,7 +38,8 @@ class CodeMemory final : public llvm::RuntimeDyld::MemoryManager {
   bool needsToReserveAllocationSpace() override { return true; }
 
   void reserveAllocationSpace(uintptr_t code, llvm::Align, uintptr_t constants, llvm::Align, uintptr_t data, llvm::Align) override {
-    const uintptr_t sizes[] = {pages(code), pages(constants), pages(data)};
+    // RuntimeDyld's figure leaves out some entries of the offset table; pages that are not touched cost nothing.
+    const uintptr_t sizes[] = {pages(code), pages(constants), pages(data) + table_slack};
     const uintptr_t total = std::max(sizes[0] + sizes[1] + sizes[2], page_size());
     void* base = mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) throw EnvironmentError(fmt::format("cannot map {} bytes for machine code: {}", total, std::strerror(errno)));

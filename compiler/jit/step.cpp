@@ -15,7 +15,7 @@ constexpr size_t straight_calls = 16;
 
 class StepEmitter {
  public:
-  StepEmitter(const StepPlan& plan, llvm::Module& module) : plan_(plan), module_(module), b_(module.getContext()) {
+  StepEmitter(const CallList& plan, llvm::Module& module) : plan_(plan), module_(module), b_(module.getContext()) {
     auto* i64 = b_.getInt64Ty();
     auto* ptr = b_.getPtrTy();
     kernel_type_ = llvm::FunctionType::get(b_.getVoidTy(), {ptr, i64, i64, ptr}, false);
@@ -145,7 +145,7 @@ class StepEmitter {
     }
   }
 
-  const StepPlan& plan_;
+  const CallList& plan_;
   llvm::Module& module_;
   llvm::IRBuilder<> b_;
   llvm::FunctionType *kernel_type_, *parallel_type_, *trace_type_;
@@ -155,8 +155,8 @@ class StepEmitter {
 
 }  // namespace
 
-StepPlan plan_step(const KernelProgram& program, const std::vector<std::string>& symbols) {
-  StepPlan plan;
+CallList list_calls(const KernelProgram& program, const std::vector<std::string>& symbols) {
+  CallList plan;
   for (const KernelInstance& instance : program.instances) {
     StepCall call{symbols[instance.body.at()], block_count(program[instance.body]), {}};
     for (BufferId buffer : instance.buffers) call.buffers.push_back(buffer.index);
@@ -171,7 +171,7 @@ StepPlan plan_step(const KernelProgram& program, const std::vector<std::string>&
   return plan;
 }
 
-std::string to_string(const StepPlan& plan) {
+std::string to_string(const CallList& plan) {
   std::string text;
   for (const StepCall& call : plan.calls) {
     text += fmt::format("{} {}", call.symbol, call.blocks);
@@ -182,6 +182,6 @@ std::string to_string(const StepPlan& plan) {
   return text;
 }
 
-void emit_step(const StepPlan& plan, llvm::Module& module) { StepEmitter(plan, module).emit(); }
+void emit_step(const CallList& plan, llvm::Module& module) { StepEmitter(plan, module).emit(); }
 
 }  // namespace gradc

@@ -20,18 +20,18 @@ struct StepCopy {
   int32_t from = 0, to = 0;
   int64_t bytes = 0;
 };
-struct StepPlan {
+struct CallList {
   std::vector<StepCall> calls;
   std::vector<StepCopy> copies;
 };
 // `symbols`: by body.
-StepPlan plan_step(const KernelProgram& program, const std::vector<std::string>& symbols);
-std::string to_string(const StepPlan& plan);
+CallList list_calls(const KernelProgram& program, const std::vector<std::string>& symbols);
+std::string to_string(const CallList& plan);
 
 inline constexpr const char* step_symbol = "gradc_step";
 
 // Adds the GradcStepFn that makes the calls. A short list of single blocks becomes straight code, anything else a loop over a
 // table, whose size does not grow with the model.
-void emit_step(const StepPlan& plan, llvm::Module& module);
+void emit_step(const CallList& plan, llvm::Module& module);
 
 }  // namespace gradc

@@ -1,0 +1,189 @@
+#include <cmath>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/contraction_body.h"
+#include "tests/support/kernel_interpreter.h"
+#include "tests/support/run_program.h"
+
+using namespace gradc;
+using test::compute_stmt;
+using test::load_stmt;
+using test::ProductShape;
+using test::store_stmt;
+
+namespace {
+
+std::vector<Target> targets() {
+  std::vector<Target> result;
+  std::string error;
+  for (const char* cpu : {"native", "x86-64-v3", "x86-64"})
+    if (auto target = make_target(cpu, error)) result.push_back(*target);
+  REQUIRE(!result.empty());
+  return result;
+}
+
+Type vector_type(Element element, int64_t count) { return {element, {{count, {}}}}; }
+
+Tensor numbers(const Type& type, uint64_t seed) {
+  Tensor t = Tensor::zeros(type);
+  for (int64_t i = 0; i < type.count(); ++i) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    const auto draw = static_cast<int64_t>(seed >> 40) % 2001 - 1000;
+    t.set(i, is_float(type.element) ? static_cast<double>(draw) / 1000 : static_cast<double>(draw % 7));
+  }
+  return t;
+}
+
+// Runs a body compiled and interpreted; every slot that is written must agree within the error of a sum of `terms` products.
+void check_body(const KernelBody& body, const Target& target, const std::vector<Type>& slots, int64_t terms) {
+  const KernelProgram program = test::program_of(body, target, slots);
+  INFO(print(body));
+  REQUIRE(verify(program) == std::vector<std::string>{});
+  std::map<Symbol, Tensor> inputs;
+  for (size_t i = 0; i < slots.size(); ++i)
+    if (!body.slots[i].written) inputs[fmt::format("s{}", i)] = numbers(slots[i], i + 1);
+  const auto step = compile(program, {});
+  const test::RunResult result = test::run_program(program, *step, inputs);
+  REQUIRE(result == test::run_program(program, *step, inputs, /*blocks_backwards=*/true));
+  const test::StepResult expected = test::run_kernels(program, inputs);
+  REQUIRE(expected.problems == std::vector<std::string>{});
+  for (const auto& [name, tensor] : expected.outputs) {
+    const Tensor& got = result.outputs.at(name);
+    const double unit = tensor.type.element == Element::F32 ? std::ldexp(1, -23) : tensor.type.element == Element::F64 ? std::ldexp(1, -52) : 0;
+    // Operands are at most 1 and epilogues here at most double: both sums are within terms * unit of the true one.
+    const double tolerance = 4 * static_cast<double>(terms + 2) * unit;
+    for (int64_t i = 0; i < tensor.type.count(); ++i)
+      if (!(std::abs(got.at(i) - tensor.at(i)) <= tolerance)) FAIL(name.str() << "[" << i << "] = " << got.at(i) << ", not " << tensor.at(i));
+  }
+}
+
+void check_product(const ProductShape& s, const Target& target, int64_t block_m = 1 << 30, int64_t block_n = 256, int64_t kc = 256) {
+  KernelBody body = test::product_body(s, target);
+  auto& form = std::get<Contraction>(body.form);
+  form.block_m = block_m, form.block_n = block_n, form.kc = kc;
+  const Type lhs = vector_type(s.element, s.batch * s.m * s.k), rhs = vector_type(s.element, s.batch * s.k * s.n);
+  check_body(body, target, {lhs, rhs, vector_type(s.element, s.batch * s.m * s.n)}, s.k);
+}
+
+}  // namespace
+
+TEST_CASE("products of all small and odd sizes") {
+  for (const Target& target : targets())
+    for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {1, 1, 17}, {1, 33, 5}, {5, 1, 9}, {7, 10, 3}, {13, 15, 16}, {15, 16, 31},
+                                                              {17, 40, 4}, {29, 65, 33}, {3, 100, 7}, {64, 31, 2}})
+      for (bool lhs : {false, true})
+        for (bool rhs : {false, true}) check_product({.m = m, .n = n, .k = k, .transposed_lhs = lhs, .transposed_rhs = rhs}, target);
+}
+
+TEST_CASE("products in double precision") {
+  for (const Target& target : targets())
+    for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {7, 10, 3}, {17, 20, 35}, {30, 9, 64}})
+      for (bool lhs : {false, true})
+        for (bool rhs : {false, true})
+          check_product({.m = m, .n = n, .k = k, .transposed_lhs = lhs, .transposed_rhs = rhs, .element = Element::F64}, target);
+}
+
+TEST_CASE("products over several blocks of every dim") {
+  for (const Target& target : targets())
+    for (bool lhs : {false, true})
+      for (bool rhs : {false, true}) {
+        check_product({.m = 45, .n = 83, .k = 70, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 20, 32, 16);
+        check_product({.m = 40, .n = 64, .k = 64, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 20, 32, 32);
+        check_product({.m = 19, .n = 50, .k = 21, .batch = 3, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 8, 24, 10);
+      }
+}
+
+TEST_CASE("a row length that collides in the cache is copied") {
+  check_product({.m = 33, .n = 200, .k = 512}, targets().front());
+  check_product({.m = 512, .n = 200, .k = 12, .transposed_lhs = true}, targets().front());
+}
+
+TEST_CASE("more rows than a chunk holds") {
+  Target target = targets().front();
+  target.l2_bytes = 4096;
+  check_product({.m = 90, .n = 40, .k = 50}, target, 1 << 30, 256, 16);
+  check_product({.m = 90, .n = 40, .k = 50}, target);
+}
+
+TEST_CASE("a sum over nothing is zero and still has its epilogue") {
+  for (const Target& target : targets())
+    for (bool rhs : {false, true}) check_product({.m = 3, .n = 20, .k = 0, .transposed_rhs = rhs}, target);
+}
+
+TEST_CASE("prologues on both operands and an epilogue with bias and mask") {
+  for (const Target& target : targets())
+    for (Element e : {Element::F32, Element::F64})
+      for (bool lhs : {false, true})
+        for (bool rhs : {false, true}) {
+          const ProductShape s{.m = 21, .n = 37, .k = 45, .transposed_lhs = lhs, .transposed_rhs = rhs, .element = e};
+          KernelBody body = test::product_body(s, target);
+          auto& c = std::get<Contraction>(body.form);
+          c.kc = 20;
+          const auto lhs_strides = c.lhs[0].access.at.strides, rhs_strides = c.rhs[0].access.at.strides;
+          body.slots.push_back({e, false});  // 3: bias [n]
+          body.slots.push_back({e, false});  // 4: scale [m]
+          // tanh(l) * r' with r' = -r, then (sum + bias) * 0.5-free: min(sum + bias[n], scale[m])
+          c.lhs = {load_stmt(0, 0, lhs_strides, e), compute_stmt(1, ScalarOp::Tanh, e, {0, -1, -1}), test::yield_stmt(1, e)};
+          c.rhs = {load_stmt(2, 1, rhs_strides, e), compute_stmt(3, ScalarOp::Neg, e, {2, -1, -1}), test::yield_stmt(3, e)};
+          c.epilogue = {test::accumulator_stmt(4, e), load_stmt(5, 3, {0, 0, 1, 0}, e), compute_stmt(6, ScalarOp::Add, e, {4, 5, -1}),
+                        load_stmt(7, 4, {0, 1, 0, 0}, e), compute_stmt(8, ScalarOp::Min, e, {6, 7, -1}), store_stmt(2, 8, {0, s.n, 1, 0}, e)};
+          check_body(body, target, {vector_type(e, s.m * s.k), vector_type(e, s.k * s.n), vector_type(e, s.m * s.n), vector_type(e, s.n), vector_type(e, s.m)}, s.k);
+        }
+}
+
+TEST_CASE("roles of several dims whose strides do not merge") {
+  // out[a, b, c, d] = sum over e, f of x[e, a, f, b] * y[c, f, d, e]
+  for (const Target& target : targets())
+    for (int64_t last : {5, 16}) {
+      const int64_t a = 3, b = last, cc = 4, d = last, e = 6, f = last;
+      const Element f32 = Element::F32;
+      Contraction c;
+      c.dims = {{a, "a"}, {b, "b"}, {cc, "c"}, {d, "d"}, {e, "e"}, {f, "f"}};
+      c.roles = {DimRole::M, DimRole::M, DimRole::N, DimRole::N, DimRole::K, DimRole::K};
+      c.kc = 32, c.block_n = 32, c.block_m = 7;
+      c.lhs = {load_stmt(0, 0, {f * b, 1, 0, 0, a * f * b, b}, f32), test::yield_stmt(0, f32)};
+      c.rhs = {load_stmt(1, 1, {0, 0, f * d * e, e, 1, d * e}, f32), test::yield_stmt(1, f32)};
+      c.epilogue = {test::accumulator_stmt(2, f32), store_stmt(2, 2, {b * cc * d, cc * d, d, 1, 0, 0}, f32)};
+      const KernelBody body{"einsum", {{f32, false}, {f32, false}, {f32, true}}, c};
+      check_body(body, target, {vector_type(f32, e * a * f * b), vector_type(f32, cc * f * d * e), vector_type(f32, a * b * cc * d)}, e * f);
+    }
+}
+
+TEST_CASE("products of integers are exact") {
+  for (const Target& target : targets()) check_product({.m = 5, .n = 7, .k = 9, .batch = 2, .element = Element::Int}, target, 3, 4);
+}
+
+TEST_CASE("the inner loop of a product keeps its sums in registers") {
+  for (const Target& target : targets()) {
+    if (target.vector_bytes == 16) continue;  // without fma there are calls
+    for (Element e : {Element::F32, Element::F64}) {
+      const KernelBody body = test::product_body({.m = 128, .n = 512, .k = 300, .element = e}, target);
+      const Type any = vector_type(e, 1);
+      const std::string text = assembly_text(test::program_of(body, target, {any, any, any}));
+      // The lines between a label and a jump back to it that hold the multiply-adds.
+      std::vector<std::string> loop;
+      std::string label;
+      int multiply_adds = 0, loops = 0;
+      std::istringstream in(text);
+      for (std::string line; std::getline(in, line);) {
+        if (line.starts_with(".L")) {
+          label = line.substr(0, line.find(':'));
+          loop.clear(), multiply_adds = 0;
+          continue;
+        }
+        loop.push_back(line);
+        multiply_adds += line.find("vfmadd") != std::string::npos;
+        if (line.find("\tj") == std::string::npos || line.find(label) == std::string::npos || label.empty() || multiply_adds == 0) continue;
+        ++loops;
+        CHECK(multiply_adds >= 8);
+        for (const std::string& inside : loop) {
+          CHECK(inside.find("%rsp") == std::string::npos);
+          CHECK(inside.find("%rbp") == std::string::npos);
+        }
+      }
+      CHECK(loops >= 1);
+    }
+  }
+}
