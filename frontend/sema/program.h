@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 
 // What a model file means. AST in, typed graphs out; no kernel, no array, no file is touched here.
 namespace gradc {
+
+struct ProgramParts;
 
 struct InputInfo {
   Symbol name;
@@ -78,6 +81,7 @@ struct Elaboration {
   std::vector<ParameterInfo> parameters;
   std::vector<StateInfo> states;
   std::vector<Symbol> metrics;         // the scalars that are outputs, loss first
+  std::vector<std::shared_ptr<ast::Expr>> syntax;  // of the requested outputs
 };
 
 // A whole model file after name resolution; owns nothing of the AST. `set` holds --set overrides ("train.batch" -> "32").
@@ -102,9 +106,7 @@ class Program {
                                       const std::vector<std::string>& columns, Element element, Diagnostics& diagnostics) const;
 
  private:
-  const ast::File* file_ = nullptr;
-  SourceManager* sources_ = nullptr;
-  std::map<std::string, std::string> set_;
+  std::shared_ptr<const ProgramParts> parts_;
   std::optional<TrainSpec> train_;
 };
 

@@ -1,0 +1,11 @@
+# Writes OUTPUT, a C++ file that holds the text of FILES (comma-separated, relative to ROOT).
+set(code "#include \"frontend/library/library.h\"\n\nnamespace gradc {\n\nconst std::vector<LibraryFile>& library_files() {\n")
+string(APPEND code "  static const std::vector<LibraryFile> files = {\n")
+string(REPLACE "," ";" FILES "${FILES}")
+foreach(file ${FILES})
+  get_filename_component(module ${file} DIRECTORY)
+  file(READ ${ROOT}/${file} text)
+  string(APPEND code "      {\"${module}\", \"library/${file}\", R\"GRAD(${text})GRAD\"},\n")
+endforeach()
+string(APPEND code "  };\n  return files;\n}\n\n}  // namespace gradc\n")
+file(WRITE ${OUTPUT} "${code}")
