@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <vector>
 
 #include "compiler/jit/jit.h"
@@ -14,6 +15,8 @@ using namespace gradc;
 namespace {
 
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 struct Tiles {
   int64_t mr = 0, nr = 0, kc = 0, block_n = 0;  // 0: as the tests have them
@@ -31,9 +34,9 @@ Result measure(const test::ProductShape& shape, const Target& target, const Tile
   if (tiles.block_n) form.block_n = tiles.block_n;
   const Type row{Element::F32, {{1, {}}}};
   const KernelProgram program = test::program_of(std::move(body), target, {row, row, row});
-  const double begin = seconds();
+  const double begin = cpu_seconds();
   const auto step = compile(program, {});
-  const double compiled = seconds();
+  const double compiled = cpu_seconds();
 
   std::vector<float> lhs(static_cast<size_t>(shape.m * shape.k), 0.5f), rhs(static_cast<size_t>(shape.k * shape.n), 0.25f), out(static_cast<size_t>(shape.m * shape.n));
   void* scratch = std::aligned_alloc(4096, static_cast<size_t>((step->scratch_bytes() + 4095) / 4096 * 4096));
