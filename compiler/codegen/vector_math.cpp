@@ -82,8 +82,9 @@ class Math {
     Value* back = b_.CreateFSub(u, k(1));
     Value* c = b_.CreateFAdd(b_.CreateFSub(k(1), b_.CreateFSub(u, back)), b_.CreateFSub(x, back));
     Mantissa m = split(u);
-    Value* scale = power_of_two(b_.CreateSub(ki(2 * bias_), m.biased));
-    Value* y = log_of(fma(c, scale, b_.CreateFSub(m.m, k(1))), exponent(m));
+    // 2^(1-e) c/2: e may be one more than 2^-e has room for.
+    Value* scale = power_of_two(b_.CreateSub(ki(2 * bias_ + 1), m.biased));
+    Value* y = log_of(fma(b_.CreateFMul(c, k(0.5)), scale, b_.CreateFSub(m.m, k(1))), exponent(m));
     Value* ordinary = b_.CreateAnd(b_.CreateFCmpOGT(x, k(-1)), b_.CreateFCmpOLT(x, k(infinity)));
     ordinary = b_.CreateAnd(ordinary, b_.CreateNot(tiny(x)));
     Value* special = b_.CreateSelect(b_.CreateFCmpOEQ(x, k(-1)), k(-infinity), b_.CreateSelect(b_.CreateFCmpOLT(x, k(-1)), k(nan_value), x));
