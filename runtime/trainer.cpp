@@ -88,14 +88,21 @@ class Training {
         hooks_.progress({at.epoch, options_.epochs.value_or(0), b + 1, count, mean.first(), static_cast<double>(rows) / seconds_since(epoch_start)});
       }
     }
-    if (rows == 0) {  // interrupted before the first step of this epoch
-      --at.epoch;
-      return;
-    }
+    // An interrupted epoch is not reported: what has been reported and saved is always a whole epoch, so that resuming from it
+    // repeats exactly what an uninterrupted run does.
+    if (result_.end == TrainEnd::Interrupted || !worth_reporting()) return;
     at.train = mean.values();
     if (test_.rows > 0) at.test = evaluate(test_, batch_, options_.metrics, options_.seed, steps_);
     at.seconds = seconds_since(start_);
     if (hooks_.epoch) hooks_.epoch(at);
+  }
+
+  // Where training is counted in steps, epochs can be as short as one step: then some fifty of them are evaluated and reported.
+  bool worth_reporting() {
+    if (options_.epochs || !options_.steps || finished()) return true;
+    if (result_.last.step < next_report_) return false;
+    next_report_ = result_.last.step + std::max<int64_t>(1, *options_.steps / 50);
+    return true;
   }
 
   // False where training diverged.
@@ -116,7 +123,7 @@ class Training {
   const TrainOptions& options_;
   const StepFactory& steps_;
   const TrainHooks& hooks_;
-  int64_t batch_;
+  int64_t batch_, next_report_ = 0;
   Clock::time_point start_ = Clock::now();
   TrainResult result_;
 };
