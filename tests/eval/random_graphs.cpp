@@ -44,6 +44,15 @@ TEST_CASE("a seed gives the same graph again") {
   CHECK(show(random_graph(o)) != show(random_graph({.seed = 42, .operations = 30, .gradients = true})));
 }
 
+TEST_CASE("what is shown of a random graph parses back") {
+  RandomGraph g = random_graph({.seed = 9, .operations = 30, .gradients = true});
+  SourceManager sources;
+  GraphParseResult parsed = parse_graph(show(g), op_registry(), sources);
+  INFO(parsed.error);
+  REQUIRE(parsed.graph);
+  CHECK(print(*parsed.graph, sources) == print(g.graph, g.sources));
+}
+
 TEST_CASE("only allowed operations are drawn") {
   RandomGraphOptions o{.seed = 5, .operations = 20, .allow = [](const Op& op) { return op.kind == OpKind::Contraction; }};
   std::set<std::string> seen = operations(random_graph(o).graph);

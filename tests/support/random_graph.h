@@ -47,7 +47,7 @@ struct RandomGraph {
 
 RandomGraph random_graph(const RandomGraphOptions& options);
 
-// The text form of the graph and all inputs: enough to reproduce a failure.
+// The text form of the graph, with all inputs as comments: enough to reproduce a failure.
 std::string show(const RandomGraph& g);
 
 // A smaller graph for which `fails` still holds: outputs dropped, nodes bypassed or turned into inputs.

@@ -107,9 +107,9 @@ RandomGraph shrink(RandomGraph g, const std::function<bool(const RandomGraph&)>&
 }
 
 std::string show(const RandomGraph& g) {
-  std::string text = fmt::format("seed {}\n{}", g.seed, print(g.graph, g.sources));
+  std::string text = fmt::format("; seed {}\n{}", g.seed, print(g.graph, g.sources));
   for (const auto& [name, value] : g.inputs) {
-    text += fmt::format("{}: {} =", name, to_string(value.type));
+    text += fmt::format("; {}: {} =", name, to_string(value.type));
     for (int64_t i = 0; i < value.type.count(); ++i) text += " " + shortest(value.at(i));
     text += "\n";
   }
