@@ -99,7 +99,7 @@ std::string Inline::expr(const Expr& e) const {
             return fmt::format("{}[{}]({})", x.reducer.name, joined(x.indices, [](const Ident& i) { return i.name.str(); }), expr(*x.body));
           },
           [&](const List& x) { return fmt::format("[{}]", list(x.elements)); },
-          [&](const Tuple& x) { return fmt::format(x.elements.size() == 1 ? "({},)" : "({})", list(x.elements)); },
+          [&](const Tuple& x) { return fmt::format("({}{})", list(x.elements), x.elements.size() == 1 ? "," : ""); },
           [&](const Paren& x) { return fmt::format("({})", expr(*x.inner)); },
           [&](const AllBut& x) { return "all but " + expr(*x.axes); },
           [&](const If& x) { return if_chain(x); },

@@ -192,8 +192,12 @@ class Lexer {
     if (!closed) {
       diagnostics_.report(UnterminatedString, SourceSpan{file_, t.span.begin, t.span.begin + 1}, quote);
     } else if (quote == '\'') {
-      diagnostics_.report(ForeignOperator, t.span, "'", "\"");
+      diagnostics_.report(ForeignOperator, t.span, slice(begin), quoted_text(slice(begin)));
     }
+  }
+
+  static std::string quoted_text(std::string_view in_single_quotes) {
+    return fmt::format("\"{}\"", in_single_quotes.substr(1, in_single_quotes.size() - 2));
   }
 
   void escape(std::string& value) {
@@ -246,7 +250,10 @@ class Lexer {
     auto byte = static_cast<unsigned char>(text_[begin]);
     std::string shown = byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(slice(begin));
     Diagnostic& d = diagnostics_.report(UnexpectedCharacter, span(begin), shown);
-    if (byte >= 0x80) d.note("names are written with the letters a-z and A-Z, digits and '_'");
+    if (byte >= 0x80) {
+      d.note("names are written with the letters a-z and A-Z, digits and '_'");
+      while (is_word(peek()) || (peek() & 0x80) != 0) ++at_;
+    }
     push(Tok::Invalid, begin);
   }
 

@@ -50,10 +50,7 @@ ExprPtr Parser::make(SourceSpan span, ast::Expr::Node node) {
   for_each_block(*e, [&](const ast::Block& b) { below = std::max(below, b.height); });
   e->height = below + 1;
   peak_ = std::max(peak_, e->height);
-  if (e->height > ast::max_height) {
-    report(NestedTooDeeply, span, ast::max_height);
-    throw SyntaxError{};
-  }
+  if (e->height > ast::max_height) fail_too_deep(span);
   return e;
 }
 
@@ -157,10 +154,6 @@ std::vector<ast::Argument> Parser::arguments() {
     if (at_name() && peek(1).kind == Tok::Assign) {
       a.name = expect_name("an argument");
       take();
-      for (const ast::Argument& old : out) {
-        if (!old.name || old.name->name != a.name->name) continue;
-        report(DuplicateArgument, a.name->span, a.name->name).note(old.span, "first here");
-      }
     }
     a.value = expression(a.name ? "after '='" : out.empty() ? "after '('" : "after ','");
     a.span = since(first);
@@ -212,7 +205,7 @@ ExprPtr Parser::member(ExprPtr base, size_t first) {
   take();
   const Token& t = peek();
   bool step = t.kind == Tok::Number && t.integer;
-  if (!step && !at(Tok::Word)) fail_expected("a name after '.'");
+  if ((!step && !at(Tok::Word)) || fresh_line()) fail_expected("a name after '.'");
   take();
   return make(since(first), ast::Member{std::move(base), {text(t.span), t.span}});
 }

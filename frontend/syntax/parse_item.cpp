@@ -82,9 +82,6 @@ ast::Model Parser::model() {
   ast::Model out;
   out.name = expect_name("the model's name after 'model'");
   out.inputs = parameters("the model's inputs");
-  for (const ast::Parameter& p : out.inputs) {
-    if (!p.type) report(MissingShape, p.name.span, p.name.name).note(fmt::format("as in '{}: [N, 4]', or '{}: []' for a number", p.name.name, p.name.name));
-  }
   out.body = block("the model's body", BlockUse::Statements, Place::Model);
   return out;
 }
@@ -177,9 +174,10 @@ void Parser::train_entry(ast::Train& into) {
   size_t first = at_;
   bool lone_words = at_name() && peek(1).kind == Tok::Word && !peek(1).newline_before;
   ast::TrainEntry entry;
-  entry.key = expect_name("a setting, as in 'epochs = 10'");
+  entry.key = first_name("a setting, as in 'epochs = 10'");
   if (lone_words) {
     --at_;
+    Restore<size_t> same_line(nest_, 1);
     fail_expected("'=' after a setting", {"minimize"});
   }
   expect(Tok::Assign, fmt::format("'=' after '{}'", entry.key.name));
@@ -209,7 +207,7 @@ std::unique_ptr<ast::DataReader> Parser::reader(ExprPtr value, size_t first) {
     entries(opening, [&] {
       size_t begin = at_;
       ast::DataBinding b;
-      b.name = expect_name("the name of a model's input");
+      b.name = first_name("the name of a model's input");
       expect(Tok::Assign, fmt::format("'=' after '{}'", b.name.name));
       b.value = expression("after '='");
       b.span = since(begin);

@@ -23,10 +23,7 @@ const char* name_of(const ast::Expr& e) {
 ast::Block Parser::block(std::string_view owner, BlockUse use, Place place) {
   Nested nested(*this);
   size_t first = at_;
-  if (at(Tok::Assign)) {
-    report(AssignmentAsValue, peek().span);
-    throw SyntaxError{};
-  }
+  if (at(Tok::Assign)) fail_assignment();
   size_t opening = open(Tok::LBrace, fmt::format("'{{' and {}", owner));
   ast::Block out;
   {
@@ -59,12 +56,16 @@ ast::Stmt::Node Parser::statement_node() {
   if (!at(Tok::Word)) return binding_or_value();
   const std::string& word = peek().text;
   bool before_name = at_name(1) && !peek(1).newline_before;
+  if (is_reserved(word) && peek(1).kind == Tok::Assign) {
+    report(KeywordAsName, peek().span, word);
+    throw SyntaxError{};
+  }
   if (word == "if") return if_chain();
   if (word == "for") return for_loop();
   if (word == "fn") return fn();
   if (word == "assert") return assertion();
   if (word == "return") {
-    allow("return", {Place::Fn, Place::Layer, Place::Optimizer, Place::Derivative}, "functions, layers and optimizers");
+    allow("return", {Place::Fn, Place::Layer, Place::Optimizer, Place::Derivative, Place::Model}, "functions, layers and optimizers");
     return ast::Return{tuple_or_value("after 'return'")};
   }
   if (word == "emit") {
@@ -245,10 +246,10 @@ void Parser::check_used(const ast::Stmt& s) {
   if (!alone) return;
   Diagnostic& d = report(UnusedValue, s.span);
   const auto* compared = alone->value->as<ast::Binary>();
-  Tok before = tokens_[at_ - 1].kind;
+  char opening = text(s.span).front();
   if (compared && compared->op == ast::BinaryOp::Equal) {
     d.note("'=' binds a name, '==' compares");
-  } else if (std::holds_alternative<ast::Unary>(alone->value->node) || before == Tok::RParen || before == Tok::RBracket) {
+  } else if (opening == '-' || opening == '(' || opening == '[') {
     d.note("a newline ends a statement, except after an operator or a comma and before '|>'");
   }
   if (at(Tok::RBrace) && (place_ == Place::Fn || place_ == Place::Layer)) {

@@ -45,6 +45,7 @@ std::unique_ptr<ast::File> Parser::file() {
   try {
     while (!at(Tok::End)) {
       if (accept(Tok::Semicolon)) continue;
+      size_t first = at_;
       try {
         ast::Item next = item();
         if (!statement_ends()) fail_statement_end(nullptr);
@@ -52,7 +53,7 @@ std::unique_ptr<ast::File> Parser::file() {
       } catch (const SyntaxError&) {
         nest_ = depth_ = 0;
         rewind_ = SIZE_MAX;
-        synchronize_items();
+        synchronize_items(first);
       }
     }
   } catch (const Stop&) {

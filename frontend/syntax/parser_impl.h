@@ -56,18 +56,21 @@ class Parser {
   [[noreturn]] void fail_unclosed(size_t opening);
   [[noreturn]] void fail_list_end(size_t opening, std::string_view element);
   [[noreturn]] void fail_statement_end(const ast::Stmt* statement);
+  [[noreturn]] void fail_assignment();
   [[noreturn]] void fail_item();
+  [[noreturn]] void fail_too_deep(SourceSpan span);
   void check_foreign_word();  // throws
   void check_invalid();       // throws where the lexer has already reported the token
   std::string found() const;
   SourceSpan found_span() const;
   void synchronize(size_t first);
-  void synchronize_items();
+  void synchronize_items(size_t first);
   size_t skip_group(size_t token) const;
 
   void expect(Tok kind, std::string_view what);
   void expect_word(std::string_view word, std::string_view what);
   ast::Ident expect_name(std::string_view what);
+  ast::Ident first_name(std::string_view what);  // where a line may begin with it
   size_t open(Tok kind, std::string_view what);
   void close(size_t opening, std::string_view element);
 
@@ -148,6 +151,7 @@ class Parser {
   uint32_t peak_ = 0;         // height of the highest expression of the current block
   bool slice_ = false;        // directly inside the brackets of an index, where a range may lack an end
   size_t rewind_ = SIZE_MAX;  // an opening bracket that is never closed: go on behind its line
+  bool too_deep_ = false;     // said once
   Place place_ = Place::Model;
   BlockUse use_ = BlockUse::Statements;
 };
@@ -170,8 +174,7 @@ class Parser::Nested {
   explicit Nested(Parser& p) : p_(p) {
     if (++p_.depth_ <= ast::max_height) return;
     --p_.depth_;
-    p_.report(DiagnosticKind::NestedTooDeeply, p_.peek().span, ast::max_height);
-    throw SyntaxError{};
+    p_.fail_too_deep(p_.peek().span);
   }
   ~Nested() { --p_.depth_; }
   Nested(const Nested&) = delete;

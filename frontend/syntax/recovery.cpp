@@ -114,7 +114,10 @@ void Parser::fail_list_end(size_t opening, std::string_view element) {
     throw SyntaxError{};
   }
   if (bracket.match == Token::no_match) fail_unclosed(opening);
-  report(ExpectedToken, peek().span, fmt::format("',' or '{}' after the {}", closing, element), found());
+  Diagnostic& d = report(ExpectedToken, peek().span, fmt::format("',' or '{}' after the {}", closing, element), found());
+  if (sources_.place(file_, bracket.span.begin).line != sources_.place(file_, peek().span.begin).line) {
+    d.note(bracket.span, fmt::format("'{}' is opened here", spelling(bracket.kind)));
+  }
   throw SyntaxError{};
 }
 
@@ -129,10 +132,7 @@ void Parser::fail_statement_end(const ast::Stmt* statement) {
     report(UnexpectedClosing, t.span, spelling(t.kind));
     throw SyntaxError{};
   }
-  if (t.kind == Tok::Assign) {
-    report(AssignmentAsValue, t.span);
-    throw SyntaxError{};
-  }
+  if (t.kind == Tok::Assign) fail_assignment();
   // `retrun x`: a lone word before something else is most likely a misspelt keyword.
   const ast::ExprStmt* value = statement ? statement->as<ast::ExprStmt>() : nullptr;
   const ast::Name* name = value ? value->value->as<ast::Name>() : nullptr;
@@ -153,6 +153,20 @@ void Parser::fail_statement_end(const ast::Stmt* statement) {
   throw SyntaxError{};
 }
 
+// A '=' behind a value. Where a line ends in an operator the next one was read as its operand: `a = x +` before `b = 2`.
+void Parser::fail_assignment() {
+  const Token& t = peek();
+  const Token &name = tokens_[at_ - 1], &before = tokens_[at_ - 2];
+  if (name.kind == Tok::Word && name.newline_before && !before.newline_before) {
+    rewind_ = at_ - 2;
+    SourceSpan end{file_, before.span.end, before.span.end};
+    report(ExpectedValue, end, fmt::format("after '{}'", sources_.text(before.span)), "the end of the line");
+  } else {
+    report(AssignmentAsValue, t.span);
+  }
+  throw SyntaxError{};
+}
+
 void Parser::fail_item() {
   check_invalid();
   check_foreign_word();
@@ -170,6 +184,11 @@ void Parser::fail_item() {
   Restore<size_t> quote_the_token(nest_, 1);
   report(ExpectedDeclaration, t.span, found())
       .note("a file holds declarations: use, dim, fn, layer, model, train, optimizer and derivative");
+  throw SyntaxError{};
+}
+
+void Parser::fail_too_deep(SourceSpan span) {
+  if (!std::exchange(too_deep_, true)) report(NestedTooDeeply, span, ast::max_height);
   throw SyntaxError{};
 }
 
@@ -194,9 +213,10 @@ void Parser::synchronize(size_t first) {
 }
 
 // At the top of a file: goes to the next line that begins a declaration.
-void Parser::synchronize_items() {
-  while (!at(Tok::End)) {
-    at_ = std::min(skip_group(at_), tokens_.size() - 1);
+void Parser::synchronize_items(size_t first) {
+  at_ = std::max(at_, first);
+  for (bool step = at_ == first; !at(Tok::End); step = true) {
+    if (step) at_ = std::min(skip_group(at_), tokens_.size() - 1);
     bool item_word = at(Tok::Word) && std::find(item_words.begin(), item_words.end(), peek().text) != item_words.end();
     if (peek().newline_before && item_word && peek(1).kind == Tok::Word) return;
   }
@@ -211,7 +231,15 @@ void Parser::expect_word(std::string_view word, std::string_view what) {
 }
 
 ast::Ident Parser::expect_name(std::string_view what) {
-  if (!at(Tok::Word) || fresh_line()) fail_expected(what);
+  if (fresh_line()) fail_expected(what);
+  return first_name(what);
+}
+
+ast::Ident Parser::first_name(std::string_view what) {
+  if (!at(Tok::Word)) {
+    Restore<size_t> quote_the_token(nest_, at(Tok::End) ? nest_ : 1);
+    fail_expected(what);
+  }
   if (is_reserved(peek().text)) {
     report(KeywordAsName, peek().span, peek().text);
     throw SyntaxError{};
