@@ -256,6 +256,7 @@ void Elaborator::update_parameter(const ParameterInfo& p, const OptimizerValue& 
   for (const auto& [name, value] : optimizer.configuration) frame.scope->names[name] = {value, optimizer.span};
   optimized_path_ = p.path.str();
 
+  At here(*this, optimizer.span);
   std::vector<Value> given{theta, wrap(g), TensorRef{step_input().id, true, false}};
   size_t first_state = out_.states.size();
   FrameScope enter(*this, frame);
@@ -269,7 +270,6 @@ void Elaborator::update_parameter(const ParameterInfo& p, const OptimizerValue& 
   }
   run(body.body);
   Value result = finish({}, optimizer.span);
-  At here(*this, optimizer.span);
   Expr x = expr(result, body.name.span, p.type.element);
   if (!x.type().same_shape(p.type)) {
     report(DiagnosticKind::InitialShape, body.name.span, p.path, shape_to_string(p.type), shape_to_string(x.type()));

@@ -162,6 +162,7 @@ void Elaborator::bind(const ast::Bind& s) {
 Expr Elaborator::initial_value(const ast::Expr& e, const Type& type, Symbol path) {
   Restore<bool> initial(in_initial_, true);
   Restore<const Type*> expected(expected_, &type);
+  Restore<std::string> base(frame_->base, path.str());
   At here(*this, e.span);
   Value v = evaluate(e);
   Expr x = expr(v, e.span, type.element);

@@ -198,15 +198,17 @@ Elaborator::Operands Elaborator::align(const std::vector<Value>& values, const s
   out.weak = !strong && weak;
   Element element = strong ? *strong : weak ? Element::F64 : ints && integers && !want_float ? Element::Int : model_element();
   if (!strong && !weak && !ints && bools && !want_float && integers) element = Element::Int;
-  for (size_t i = 0; i < values.size(); ++i) out.exprs.push_back(expr(values[i], spans[i], element));
+  // Numbers take the shape of the others once that is known.
+  for (size_t i = 0; i < values.size(); ++i) out.exprs.push_back(scalar(values[i]) ? Expr() : expr(values[i], spans[i], element));
 
   std::vector<Dim> dims;
   for (size_t i = 0; i < values.size(); ++i) {
+    if (!out.exprs[i]) continue;
     auto joined = broadcast_dims(dims, out.exprs[i].type().dims);
     if (!joined) {
       size_t other = i;
       for (size_t j = 0; j < i; ++j) {
-        if (!broadcast_dims(out.exprs[j].type().dims, out.exprs[i].type().dims)) other = j;
+        if (out.exprs[j] && !broadcast_dims(out.exprs[j].type().dims, out.exprs[i].type().dims)) other = j;
       }
       if (other == i) other = 0;
       Diagnostic& d = report(DiagnosticKind::ShapesDoNotMatch, at, what, quote(spans[other]), describe(values[other]), quote(spans[i]), describe(values[i]));
@@ -217,7 +219,10 @@ Elaborator::Operands Elaborator::align(const std::vector<Value>& values, const s
     dims = *joined;
   }
   check_size(dims, at);
-  for (Expr& e : out.exprs) e = broadcast_to(e, dims);
+  for (size_t i = 0; i < values.size(); ++i) {
+    Expr& e = out.exprs[i];
+    e = e ? broadcast_to(e, dims) : constant(builder(), *scalar(values[i]), {element, dims});
+  }
   return out;
 }
 

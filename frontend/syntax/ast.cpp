@@ -1,7 +1,7 @@
 #include "frontend/syntax/ast.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 namespace gradc::ast {
 
@@ -10,9 +10,13 @@ const char* spelling(BinaryOp op) {
   return names[static_cast<size_t>(op)];
 }
 
-const char* spelling(UnaryOp op) { return op == UnaryOp::Negate ? "-" : "not"; }
+const char* spelling(UnaryOp op) {
+  return op == UnaryOp::Negate ? "-" : "not";
+}
 
-bool is_comparison(BinaryOp op) { return op >= BinaryOp::Less && op <= BinaryOp::NotEqual; }
+bool is_comparison(BinaryOp op) {
+  return op >= BinaryOp::Less && op <= BinaryOp::NotEqual;
+}
 
 bool is_reducer(Symbol name) {
   static const std::array<Symbol, 7> reducers{"sum", "mean", "product", "max", "min", "argmax", "argmin"};

@@ -13,8 +13,8 @@
 // A model file as it was written. Nothing is resolved or desugared here: `a |> f(b)` stays a Pipe.
 //
 // Expressions and statements are variants to be walked with std::visit (see Overloaded); pointers in the tree are never
-// null unless a comment says so, because a statement with a syntax error is left out of the tree altogether. The height of
-// the tree is limited by the parser (max_height), so recursive walks are safe.
+// null unless a comment says so, because a statement with a syntax error is left out of the tree altogether. The height
+// of the tree is limited by the parser (max_height), so recursive walks are safe.
 namespace gradc::ast {
 
 inline constexpr uint32_t max_height = 300;
@@ -174,7 +174,9 @@ struct Expr {
   uint32_t height = 1;
 
   template <class T>
-  const T* as() const { return std::get_if<T>(&node); }
+  const T* as() const {
+    return std::get_if<T>(&node);
+  }
 };
 
 // ---- declarations and statements ----
@@ -275,7 +277,9 @@ struct Stmt {
   Node node;
 
   template <class T>
-  const T* as() const { return std::get_if<T>(&node); }
+  const T* as() const {
+    return std::get_if<T>(&node);
+  }
 };
 
 // ---- items of a file ----
@@ -355,7 +359,9 @@ struct Item {
   Node node;
 
   template <class T>
-  const T* as() const { return std::get_if<T>(&node); }
+  const T* as() const {
+    return std::get_if<T>(&node);
+  }
 };
 
 struct Comment {

@@ -14,7 +14,10 @@ void for_each_child(const Expr& e, F&& f) {
     if (x) f(*x);
   };
   std::visit(Overloaded{
-                 [](const Number&) {}, [](const String&) {}, [](const Bool&) {}, [](const Name&) {},
+                 [](const Number&) {},
+                 [](const String&) {},
+                 [](const Bool&) {},
+                 [](const Name&) {},
                  [&](const Unary& x) { f(*x.operand); },
                  [&](const Binary& x) { f(*x.lhs), f(*x.rhs); },
                  [&](const Pipe& x) { f(*x.value), f(*x.stage); },

@@ -9,7 +9,7 @@ namespace gradc::ast {
 namespace {
 
 constexpr size_t line_limit = 120, step = 4;
-constexpr size_t reserve = 4;        // for what may follow a part of a broken expression: " and", "),"
+constexpr size_t reserve = 4;       // for what may follow a part of a broken expression: " and", "),"
 constexpr size_t align_limit = 16;  // spaces put in before '=' at most
 
 bool contains_block(const Expr& e) {
@@ -20,8 +20,11 @@ bool contains_block(const Expr& e) {
 
 bool contains_block(const Stmt& s) {
   return std::visit(Overloaded{
-                        [](const If&) { return true; }, [](const For&) { return true; },
-                        [](const Fn& x) { return std::holds_alternative<Block>(x.body) || contains_block(*std::get<ExprPtr>(x.body)); },
+                        [](const If&) { return true; },
+                        [](const For&) { return true; },
+                        [](const Fn& x) {
+                          return std::holds_alternative<Block>(x.body) || contains_block(*std::get<ExprPtr>(x.body));
+                        },
                         [](const Assert& x) { return contains_block(*x.condition); },
                         [](const Param& x) { return contains_block(*x.initial); },
                         [](const State& x) { return contains_block(*x.initial); },
@@ -30,8 +33,8 @@ bool contains_block(const Stmt& s) {
                     s.node);
 }
 
-// Lays out a tree by one rule: what fits on its line is written on it, else its outermost part is broken. A block stays on
-// one line only if it was written so. Comments are taken from the file's list as the source position passes them.
+// Lays out a tree by one rule: what fits on its line is written on it, else its outermost part is broken. A block stays
+// on one line only if it was written so. Comments are taken from the file's list as the source position passes them.
 class Formatter {
  public:
   Formatter(const File& file, const SourceManager& sources)
@@ -56,7 +59,9 @@ class Formatter {
     if (!out_.empty()) out_ += '\n';
     out_ += std::string(indent, ' ');
   }
-  bool fits(const std::string& flat, size_t kept_free) const { return column() + flat.size() + kept_free <= line_limit; }
+  bool fits(const std::string& flat, size_t kept_free) const {
+    return column() + flat.size() + kept_free <= line_limit;
+  }
 
   // -- source --
 
@@ -153,7 +158,8 @@ class Formatter {
   };
   Blanks blanks(size_t at) const {
     size_t width = 0;
-    for (; at < source_.size() && (source_[at] == ' ' || source_[at] == '\t'); ++at) width += source_[at] == '\t' ? step : 1;
+    for (; at < source_.size() && (source_[at] == ' ' || source_[at] == '\t'); ++at)
+      width += source_[at] == '\t' ? step : 1;
     return {width, at};
   }
 
@@ -217,8 +223,9 @@ class Formatter {
                    [&](const Train& x) { train(x); },
                    [&](const Derivative& x) {
                      std::string inputs = joined(x.inputs, [](const Ident& n) { return n.name.str(); });
-                     function(fmt::format("derivative {}({}; {}, {})", x.function.name, inputs, x.value.name, x.cotangent.name), x.body,
-                              i.span);
+                     function(fmt::format("derivative {}({}; {}, {})", x.function.name, inputs, x.value.name,
+                                          x.cotangent.name),
+                              x.body, i.span);
                    },
                },
                i.node);
@@ -267,12 +274,14 @@ class Formatter {
     auto pads = alignment(all, left, [](const Line&) { return 0; });
     write("train " + x.model.name.str());
     braces(x.block, [&] {
-      lines(all, x.block.end, [&](size_t i) { return pads[i]; }, [&](const Line& l, size_t pad) {
-        if (l.minimize) return minimize(*l.minimize);
-        const TrainEntry& e = *l.entry;
-        if (e.value) return binding(e.key.name.str(), pad, *e.value, e.span);
-        reader(e.key.name.str() + std::string(pad, ' '), *e.reader, e.span);
-      });
+      lines(
+          all, x.block.end, [&](size_t i) { return pads[i]; },
+          [&](const Line& l, size_t pad) {
+            if (l.minimize) return minimize(*l.minimize);
+            const TrainEntry& e = *l.entry;
+            if (e.value) return binding(e.key.name.str(), pad, *e.value, e.span);
+            reader(e.key.name.str() + std::string(pad, ' '), *e.reader, e.span);
+          });
     });
   }
 
@@ -295,10 +304,12 @@ class Formatter {
       bracketed('(', r.arguments, ')', [&](const Argument& a) { argument(a); });
     }
     if (!has_block) return;
-    auto pads = alignment(r.bindings, [](const DataBinding& b) { return b.name.name.str(); }, [](const DataBinding&) { return 0; });
+    auto pads = alignment(
+        r.bindings, [](const DataBinding& b) { return b.name.name.str(); }, [](const DataBinding&) { return 0; });
     braces(r.block, [&] {
-      lines(r.bindings, r.block.end, [&](size_t i) { return pads[i]; },
-            [&](const DataBinding& b, size_t pad) { binding(b.name.name.str(), pad, *b.value, b.span); });
+      lines(
+          r.bindings, r.block.end, [&](size_t i) { return pads[i]; },
+          [&](const DataBinding& b, size_t pad) { binding(b.name.name.str(), pad, *b.value, b.span); });
     });
   }
 
@@ -307,8 +318,9 @@ class Formatter {
   void block(const Block& b) {
     auto pads = alignment(b.statements);
     braces(b.span, [&] {
-      lines(b.statements, b.span.end, [&](size_t i) { return pads[i]; },
-            [&](const Stmt& s, size_t pad) { statement(s, pad); });
+      lines(
+          b.statements, b.span.end, [&](size_t i) { return pads[i]; },
+          [&](const Stmt& s, size_t pad) { statement(s, pad); });
     });
   }
 
@@ -386,7 +398,9 @@ class Formatter {
       bracketed(opening, list, closing, [&](const ExprPtr& x) { expr(*x, reserve); });
     };
     std::visit(Overloaded{
-                   [&](const Unary& x) { write(spelling(x.op)), write(x.op == UnaryOp::Not ? " " : ""), expr(*x.operand, kept_free); },
+                   [&](const Unary& x) {
+                     write(spelling(x.op)), write(x.op == UnaryOp::Not ? " " : ""), expr(*x.operand, kept_free);
+                   },
                    [&](const Binary& x) { binary(x, kept_free); },
                    [&](const Pipe& x) { pipe(x, kept_free); },
                    [&](const Call& x) {
@@ -402,7 +416,8 @@ class Formatter {
                      if (x.to) expr(*x.to, kept_free);
                    },
                    [&](const IndexReduction& x) {
-                     write(fmt::format("{}[{}]", x.reducer.name, joined(x.indices, [](const Ident& i) { return i.name.str(); })));
+                     write(fmt::format("{}[{}]", x.reducer.name,
+                                       joined(x.indices, [](const Ident& i) { return i.name.str(); })));
                      enclosed(*x.body);
                    },
                    [&](const List& x) { x.elements.empty() ? write("[]") : all('[', x.elements, ']'); },
@@ -472,13 +487,15 @@ class Formatter {
   Inline text_;
   std::string out_;
   size_t indent_ = 0;
-  size_t next_ = 0;     // the first comment that isn't written yet
-  uint32_t last_ = 0;   // source position behind what was written last
-  bool first_ = true;   // nothing written yet in this block
+  size_t next_ = 0;    // the first comment that isn't written yet
+  uint32_t last_ = 0;  // source position behind what was written last
+  bool first_ = true;  // nothing written yet in this block
 };
 
 }  // namespace
 
-std::string format(const File& file, const SourceManager& sources) { return Formatter(file, sources).run(); }
+std::string format(const File& file, const SourceManager& sources) {
+  return Formatter(file, sources).run();
+}
 
 }  // namespace gradc::ast

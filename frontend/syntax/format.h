@@ -6,9 +6,9 @@
 
 namespace gradc::ast {
 
-// The file in the one canonical layout: four spaces, lines of at most 120 characters where they can be broken, the '=' of
-// neighbouring lines aligned, at most one empty line in a row. Every comment stays. Formatting twice changes nothing.
-// For files that parsed without errors.
+// The file in the one canonical layout: four spaces, lines of at most 120 characters where they can be broken, the '='
+// of neighbouring lines aligned, at most one empty line in a row. Every comment stays. Formatting twice changes
+// nothing. For files that parsed without errors.
 std::string format(const File& file, const SourceManager& sources);
 
 }  // namespace gradc::ast

@@ -1,11 +1,13 @@
-#include "compiler/support/text.h"
 #include "frontend/syntax/inline_text.h"
+#include "compiler/support/text.h"
 #include "frontend/syntax/print.h"
 
 namespace gradc::ast {
 namespace {
 
-std::string number_text(const Number& n) { return n.integer ? std::to_string(*n.integer) : shortest(n.value); }
+std::string number_text(const Number& n) {
+  return n.integer ? std::to_string(*n.integer) : shortest(n.value);
+}
 
 }  // namespace
 
@@ -36,7 +38,8 @@ std::string Inline::argument(const Argument& a) const {
 }
 
 std::string Inline::shape(const ShapeType& t) const {
-  std::string dims = joined(t.dims, [&](const ShapeDim& d) { return d.is_ellipsis() ? std::string("...") : expr(*d.size); });
+  std::string dims =
+      joined(t.dims, [&](const ShapeDim& d) { return d.is_ellipsis() ? std::string("...") : expr(*d.size); });
   return fmt::format("{}[{}]", t.element ? t.element->name.str() : "", dims);
 }
 
@@ -73,10 +76,12 @@ std::string Inline::if_chain(const If& x) const {
 }
 
 std::string Inline::scan_head(const Scan& x) const {
-  std::string inputs = joined(x.inputs, [&](const ScanInput& i) { return fmt::format("{} in {}", i.item.name, expr(*i.sequence)); });
+  std::string inputs =
+      joined(x.inputs, [&](const ScanInput& i) { return fmt::format("{} in {}", i.item.name, expr(*i.sequence)); });
   std::string out = fmt::format("scan {} along {}", inputs, expr(*x.axis));
   if (x.carries.empty()) return out;
-  return out + " with " + joined(x.carries, [&](const ScanCarry& c) { return fmt::format("{} = {}", c.name.name, expr(*c.initial)); });
+  return out + " with " +
+         joined(x.carries, [&](const ScanCarry& c) { return fmt::format("{} = {}", c.name.name, expr(*c.initial)); });
 }
 
 std::string Inline::expr(const Expr& e) const {
@@ -86,17 +91,21 @@ std::string Inline::expr(const Expr& e) const {
           [&](const String& x) { return quoted(x.value); },
           [&](const Bool& x) { return std::string(x.value ? "true" : "false"); },
           [&](const Name& x) { return x.name.str(); },
-          [&](const Unary& x) { return fmt::format("{}{}{}", spelling(x.op), x.op == UnaryOp::Not ? " " : "", expr(*x.operand)); },
+          [&](const Unary& x) {
+            return fmt::format("{}{}{}", spelling(x.op), x.op == UnaryOp::Not ? " " : "", expr(*x.operand));
+          },
           [&](const Binary& x) { return fmt::format("{} {} {}", expr(*x.lhs), spelling(x.op), expr(*x.rhs)); },
           [&](const Pipe& x) { return fmt::format("{} |> {}", expr(*x.value), expr(*x.stage)); },
           [&](const Call& x) {
-            return fmt::format("{}({})", expr(*x.callee), joined(x.arguments, [&](const Argument& a) { return argument(a); }));
+            return fmt::format("{}({})", expr(*x.callee),
+                               joined(x.arguments, [&](const Argument& a) { return argument(a); }));
           },
           [&](const Range& x) { return fmt::format("{}..{}", x.from ? expr(*x.from) : "", x.to ? expr(*x.to) : ""); },
           [&](const Index& x) { return fmt::format("{}[{}]", expr(*x.base), list(x.items)); },
           [&](const Member& x) { return fmt::format("{}.{}", expr(*x.base), x.name.name); },
           [&](const IndexReduction& x) {
-            return fmt::format("{}[{}]({})", x.reducer.name, joined(x.indices, [](const Ident& i) { return i.name.str(); }), expr(*x.body));
+            return fmt::format("{}[{}]({})", x.reducer.name,
+                               joined(x.indices, [](const Ident& i) { return i.name.str(); }), expr(*x.body));
           },
           [&](const List& x) { return fmt::format("[{}]", list(x.elements)); },
           [&](const Tuple& x) { return fmt::format("({}{})", list(x.elements), x.elements.size() == 1 ? "," : ""); },
@@ -116,7 +125,8 @@ std::string Inline::left_side(const Stmt& s) const {
             return x.type ? fmt::format("{}: {}", names, shape(*x.type)) : names;
           },
           [&](const IndexBind& x) {
-            std::string out = fmt::format("{}[{}]", x.name.name, joined(x.indices, [](const Ident& i) { return i.name.str(); }));
+            std::string out =
+                fmt::format("{}[{}]", x.name.name, joined(x.indices, [](const Ident& i) { return i.name.str(); }));
             return x.type ? out + ": " + shape(*x.type) : out;
           },
           [&](const Dim& x) { return fmt::format("dim {}", x.name.name); },
@@ -130,7 +140,8 @@ std::string Inline::left_side(const Stmt& s) const {
 }
 
 std::string Inline::fn_head(const Fn& x) const {
-  return fmt::format("fn {}({}){}", x.name.name, joined(x.parameters, [&](const Parameter& p) { return parameter(p); }), results(x.results));
+  return fmt::format("fn {}({}){}", x.name.name, joined(x.parameters, [&](const Parameter& p) { return parameter(p); }),
+                     results(x.results));
 }
 
 std::string Inline::body(const Body& b) const {
@@ -178,7 +189,9 @@ std::string Inline::reader_head(const DataReader& r) const {
   return fmt::format("{}({})", r.reader.name, joined(r.arguments, [&](const Argument& a) { return argument(a); }));
 }
 
-std::string Inline::binding(const DataBinding& b) const { return fmt::format("{} = {}", b.name.name, expr(*b.value)); }
+std::string Inline::binding(const DataBinding& b) const {
+  return fmt::format("{} = {}", b.name.name, expr(*b.value));
+}
 
 std::string Inline::minimize(const Minimize& m) const {
   std::string out = fmt::format("minimize {}", m.loss.name);
@@ -188,7 +201,11 @@ std::string Inline::minimize(const Minimize& m) const {
   return out;
 }
 
-std::string inline_text(const Expr& e) { return Inline(nullptr).expr(e); }
-std::string inline_text(const ShapeType& type) { return Inline(nullptr).shape(type); }
+std::string inline_text(const Expr& e) {
+  return Inline(nullptr).expr(e);
+}
+std::string inline_text(const ShapeType& type) {
+  return Inline(nullptr).shape(type);
+}
 
 }  // namespace gradc::ast

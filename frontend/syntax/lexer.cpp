@@ -10,9 +10,15 @@ namespace {
 
 using enum DiagnosticKind;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_word(char c) { return is_word_start(c) || is_digit(c); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_word_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_word(char c) {
+  return is_word_start(c) || is_digit(c);
+}
 
 struct Punctuation {
   std::string_view text;
@@ -20,13 +26,13 @@ struct Punctuation {
 };
 // Longer ones first.
 constexpr Punctuation punctuation[] = {
-    {"...", Tok::Ellipsis},   {"..", Tok::DotDot},      {"**", Tok::StarStar},   {"->", Tok::Arrow},
-    {"|>", Tok::Pipe},        {"<=", Tok::LessEqual},   {">=", Tok::GreaterEqual}, {"==", Tok::EqualEqual},
-    {"!=", Tok::NotEqual},    {"(", Tok::LParen},       {")", Tok::RParen},      {"[", Tok::LBracket},
-    {"]", Tok::RBracket},     {"{", Tok::LBrace},       {"}", Tok::RBrace},      {",", Tok::Comma},
-    {";", Tok::Semicolon},    {":", Tok::Colon},        {".", Tok::Dot},         {"=", Tok::Assign},
-    {"+", Tok::Plus},         {"-", Tok::Minus},        {"*", Tok::Star},        {"/", Tok::Slash},
-    {"%", Tok::Percent},      {"@", Tok::At},           {"<", Tok::Less},        {">", Tok::Greater},
+    {"...", Tok::Ellipsis}, {"..", Tok::DotDot},    {"**", Tok::StarStar},     {"->", Tok::Arrow},
+    {"|>", Tok::Pipe},      {"<=", Tok::LessEqual}, {">=", Tok::GreaterEqual}, {"==", Tok::EqualEqual},
+    {"!=", Tok::NotEqual},  {"(", Tok::LParen},     {")", Tok::RParen},        {"[", Tok::LBracket},
+    {"]", Tok::RBracket},   {"{", Tok::LBrace},     {"}", Tok::RBrace},        {",", Tok::Comma},
+    {";", Tok::Semicolon},  {":", Tok::Colon},      {".", Tok::Dot},           {"=", Tok::Assign},
+    {"+", Tok::Plus},       {"-", Tok::Minus},      {"*", Tok::Star},          {"/", Tok::Slash},
+    {"%", Tok::Percent},    {"@", Tok::At},         {"<", Tok::Less},          {">", Tok::Greater},
 };
 
 // Operators of other languages: what to write instead, and the token that the parser goes on with.
@@ -36,13 +42,20 @@ struct Foreign {
   std::string_view word;
 };
 constexpr Foreign foreign[] = {
-    {"**=", "x = x ** ...", Tok::Invalid, {}}, {"+=", "x = x + ...", Tok::Invalid, {}},
-    {"-=", "x = x - ...", Tok::Invalid, {}},   {"*=", "x = x * ...", Tok::Invalid, {}},
-    {"/=", "x = x / ...", Tok::Invalid, {}},   {"@=", "x = x @ ...", Tok::Invalid, {}},
-    {"===", "==", Tok::EqualEqual, {}},        {"!==", "!=", Tok::NotEqual, {}},
-    {"&&", "and", Tok::Word, "and"},           {"||", "or", Tok::Word, "or"},
-    {"^", "**", Tok::StarStar, {}},            {":=", "=", Tok::Assign, {}},
-    {"=>", "->", Tok::Arrow, {}},              {"<>", "!=", Tok::NotEqual, {}},
+    {"**=", "x = x ** ...", Tok::Invalid, {}},
+    {"+=", "x = x + ...", Tok::Invalid, {}},
+    {"-=", "x = x - ...", Tok::Invalid, {}},
+    {"*=", "x = x * ...", Tok::Invalid, {}},
+    {"/=", "x = x / ...", Tok::Invalid, {}},
+    {"@=", "x = x @ ...", Tok::Invalid, {}},
+    {"===", "==", Tok::EqualEqual, {}},
+    {"!==", "!=", Tok::NotEqual, {}},
+    {"&&", "and", Tok::Word, "and"},
+    {"||", "or", Tok::Word, "or"},
+    {"^", "**", Tok::StarStar, {}},
+    {":=", "=", Tok::Assign, {}},
+    {"=>", "->", Tok::Arrow, {}},
+    {"<>", "!=", Tok::NotEqual, {}},
     {"//", "#", Tok::Invalid, {}},
 };
 
@@ -95,7 +108,8 @@ class Lexer {
     size_t begin = at_;
     at_ = std::min(text_.find('\n', at_), text_.size());
     SourceSpan s = span(begin);
-    while (s.end > s.begin && (text_[s.end - 1] == '\r' || text_[s.end - 1] == ' ' || text_[s.end - 1] == '\t')) --s.end;
+    while (s.end > s.begin && (text_[s.end - 1] == '\r' || text_[s.end - 1] == ' ' || text_[s.end - 1] == '\t'))
+      --s.end;
     out_.comments.push_back({s, own_line_});
   }
 
@@ -170,7 +184,8 @@ class Lexer {
       return;
     }
     const char* end = text.data() + text.size();
-    if (std::from_chars(text.data(), end, t.number).ec != std::errc()) diagnostics_.report(NumberOutOfRange, t.span, text);
+    if (std::from_chars(text.data(), end, t.number).ec != std::errc())
+      diagnostics_.report(NumberOutOfRange, t.span, text);
     int64_t integer = 0;
     if (!real && std::from_chars(text.data(), end, integer).ec == std::errc()) t.integer = integer;
   }
@@ -292,7 +307,8 @@ bool is_text(FileId file, const SourceManager& sources, Diagnostics& diagnostics
     auto here = static_cast<uint32_t>(i);
     size_t length = utf8_length(text.substr(i));
     if (text[i] == '\0') diagnostics.report(NulByte, SourceSpan{file, here, here + 1});
-    if (length == 0) diagnostics.report(InvalidUtf8, SourceSpan{file, here, here + 1}, static_cast<unsigned char>(text[i]));
+    if (length == 0)
+      diagnostics.report(InvalidUtf8, SourceSpan{file, here, here + 1}, static_cast<unsigned char>(text[i]));
     if (text[i] == '\0' || length == 0) return false;
     i += length;
   }
@@ -342,7 +358,9 @@ void match_brackets(std::vector<Token>& tokens, const SourceManager& sources) {
       if (t.newline_before) {
         uint32_t mine = indentation(t.span, sources);
         size_t outer = depth;
-        while (outer > 0 && (kind_at(outer - 1) != Tok::LBrace || indentation(tokens[open[outer - 1]].span, sources) > mine)) --outer;
+        while (outer > 0 &&
+               (kind_at(outer - 1) != Tok::LBrace || indentation(tokens[open[outer - 1]].span, sources) > mine))
+          --outer;
         if (outer > 0 && indentation(tokens[open[outer - 1]].span, sources) == mine) depth = outer;
       }
       while (open.size() > depth) {
@@ -362,8 +380,12 @@ const char* spelling(Tok kind) {
   return "";
 }
 
-bool is_opening(Tok kind) { return kind == Tok::LParen || kind == Tok::LBracket || kind == Tok::LBrace; }
-bool is_closing(Tok kind) { return kind == Tok::RParen || kind == Tok::RBracket || kind == Tok::RBrace; }
+bool is_opening(Tok kind) {
+  return kind == Tok::LParen || kind == Tok::LBracket || kind == Tok::LBrace;
+}
+bool is_closing(Tok kind) {
+  return kind == Tok::RParen || kind == Tok::RBracket || kind == Tok::RBrace;
+}
 
 bool is_reserved(std::string_view word) {
   constexpr std::array<std::string_view, 14> words{"if",     "else", "for", "in", "scan", "emit", "return",

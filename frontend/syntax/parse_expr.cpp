@@ -1,7 +1,8 @@
 #include "frontend/syntax/children.h"
 #include "frontend/syntax/parser_impl.h"
 
-// Precedence, loosest first: |>  or  and  not  comparison  a..b  + -  * / % @  unary -  ** (right)  call, index, member.
+// Precedence, loosest first: |>  or  and  not  comparison  a..b  + -  * / % @  unary -  ** (right)  call, index,
+// member.
 namespace gradc::syntax {
 
 using enum DiagnosticKind;

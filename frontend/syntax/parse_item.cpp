@@ -141,7 +141,8 @@ ast::ShapeType Parser::shape_type() {
   size_t first = at_;
   ast::ShapeType out;
   if (at_name()) out.element = expect_name("a shape");
-  size_t opening = open(Tok::LBracket, out.element ? "'[' and dimensions ('[]' for a number)" : "a shape, as in [N, 4]");
+  size_t opening =
+      open(Tok::LBracket, out.element ? "'[' and dimensions ('[]' for a number)" : "a shape, as in [N, 4]");
   Inside inside(*this);
   elements(opening, "dimension", [&] {
     ast::ShapeDim d;
@@ -194,7 +195,8 @@ void Parser::train_entry(ast::Train& into) {
   into.entries.push_back(std::move(entry));
 }
 
-// csv("digits.csv") { image = columns(0..64) / 16; label = int(column(64)) }, from the value that stands before the block
+// csv("digits.csv") { image = columns(0..64) / 16; label = int(column(64)) }, from the value that stands before the
+// block
 std::unique_ptr<ast::DataReader> Parser::reader(ExprPtr value, size_t first) {
   auto out = std::make_unique<ast::DataReader>();
   auto* call = std::get_if<ast::Call>(&value->node);

@@ -9,9 +9,12 @@ namespace {
 
 const char* name_of(const ast::Expr& e) {
   return std::visit(ast::Overloaded{
-                        [](const ast::Number&) { return "a number"; }, [](const ast::String&) { return "a string"; },
-                        [](const ast::Bool&) { return "a truth value"; }, [](const ast::Call&) { return "a call"; },
-                        [](const ast::List&) { return "a list"; }, [](const ast::Member&) { return "a path"; },
+                        [](const ast::Number&) { return "a number"; },
+                        [](const ast::String&) { return "a string"; },
+                        [](const ast::Bool&) { return "a truth value"; },
+                        [](const ast::Call&) { return "a call"; },
+                        [](const ast::List&) { return "a list"; },
+                        [](const ast::Member&) { return "a path"; },
                         [](const ast::Index&) { return "an index that is not a name"; },
                         [](const auto&) { return "an expression"; },
                     },
@@ -65,7 +68,8 @@ ast::Stmt::Node Parser::statement_node() {
   if (word == "fn") return fn();
   if (word == "assert") return assertion();
   if (word == "return") {
-    allow("return", {Place::Fn, Place::Layer, Place::Optimizer, Place::Derivative, Place::Model}, "functions, layers and optimizers");
+    allow("return", {Place::Fn, Place::Layer, Place::Optimizer, Place::Derivative, Place::Model},
+          "functions, layers and optimizers");
     return ast::Return{tuple_or_value("after 'return'")};
   }
   if (word == "emit") {

@@ -12,8 +12,8 @@
 
 namespace gradc::syntax {
 
-// Recursive descent over the tokens of one file. An error is reported where it is found and thrown as a SyntaxError to the
-// loop over statements (or items), which leaves the statement out and goes on behind it: synchronize().
+// Recursive descent over the tokens of one file. An error is reported where it is found and thrown as a SyntaxError to
+// the loop over statements (or items), which leaves the statement out and goes on behind it: synchronize().
 //
 // Newlines count only where nest_ is 0, that is outside ( and [ of the current statement.
 class Parser {
@@ -214,7 +214,8 @@ void Parser::elements(size_t opening, std::string_view name, Element&& element) 
   close(opening, name);
 }
 
-// The entries of { ... }, separated by newlines or semicolons; takes the closing brace. An entry with an error is left out.
+// The entries of { ... }, separated by newlines or semicolons; takes the closing brace. An entry with an error is left
+// out.
 template <class Entry>
 void Parser::entries(size_t opening, Entry&& entry) {
   while (true) {

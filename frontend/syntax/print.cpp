@@ -35,34 +35,35 @@ class TreePrinter {
   }
 
   void item(const Item& i) {
-    std::visit(Overloaded{
-                   [&](const Use& x) { line(fmt::format("use {}", x.module.name), i.span); },
-                   [&](const Dim& x) { bound(fmt::format("dim {}", x.name.name), i.span, x.value.get()); },
-                   [&](const Fn& x) { fn(x, i.span); },
-                   [&](const Layer& x) {
-                     line(fmt::format("layer {}{}", x.name.name, text_.results(x.results)), i.span);
-                     nest([&] { parameters("config", x.configuration), parameters("tensor", x.tensors), block(x.body); });
-                   },
-                   [&](const Model& x) {
-                     line(fmt::format("model {}", x.name.name), i.span);
-                     nest([&] { parameters("input", x.inputs), block(x.body); });
-                   },
-                   [&](const Train& x) { train(x, i.span); },
-                   [&](const Optimizer& x) {
-                     line(fmt::format("optimizer {}", x.name.name), i.span);
-                     nest([&] { parameters("config", x.configuration), parameters("argument", x.arguments), block(x.body); });
-                   },
-                   [&](const Derivative& x) {
-                     line(fmt::format("derivative {}", x.function.name), i.span);
-                     nest([&] {
-                       for (const Ident& in : x.inputs) line(fmt::format("input {}", in.name));
-                       line(fmt::format("value {}", x.value.name));
-                       line(fmt::format("cotangent {}", x.cotangent.name));
-                       body(x.body);
-                     });
-                   },
-               },
-               i.node);
+    std::visit(
+        Overloaded{
+            [&](const Use& x) { line(fmt::format("use {}", x.module.name), i.span); },
+            [&](const Dim& x) { bound(fmt::format("dim {}", x.name.name), i.span, x.value.get()); },
+            [&](const Fn& x) { fn(x, i.span); },
+            [&](const Layer& x) {
+              line(fmt::format("layer {}{}", x.name.name, text_.results(x.results)), i.span);
+              nest([&] { parameters("config", x.configuration), parameters("tensor", x.tensors), block(x.body); });
+            },
+            [&](const Model& x) {
+              line(fmt::format("model {}", x.name.name), i.span);
+              nest([&] { parameters("input", x.inputs), block(x.body); });
+            },
+            [&](const Train& x) { train(x, i.span); },
+            [&](const Optimizer& x) {
+              line(fmt::format("optimizer {}", x.name.name), i.span);
+              nest([&] { parameters("config", x.configuration), parameters("argument", x.arguments), block(x.body); });
+            },
+            [&](const Derivative& x) {
+              line(fmt::format("derivative {}", x.function.name), i.span);
+              nest([&] {
+                for (const Ident& in : x.inputs) line(fmt::format("input {}", in.name));
+                line(fmt::format("value {}", x.value.name));
+                line(fmt::format("cotangent {}", x.cotangent.name));
+                body(x.body);
+              });
+            },
+        },
+        i.node);
   }
 
   void fn(const Fn& x, SourceSpan span) {
@@ -219,6 +220,8 @@ class TreePrinter {
 
 }  // namespace
 
-std::string print(const File& file, const SourceManager& sources) { return TreePrinter(sources).print(file); }
+std::string print(const File& file, const SourceManager& sources) {
+  return TreePrinter(sources).print(file);
+}
 
 }  // namespace gradc::ast

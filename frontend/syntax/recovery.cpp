@@ -27,8 +27,8 @@ constexpr ForeignHint foreign_words[] = {
 };
 
 const std::vector<std::string> item_words{"use", "dim", "fn", "layer", "model", "train", "optimizer", "derivative"};
-const std::vector<std::string> statement_words{"if",   "for",   "return", "emit",   "assert",
-                                               "fn",   "dim",   "param",  "state",  "update"};
+const std::vector<std::string> statement_words{"if", "for", "return", "emit",  "assert",
+                                               "fn", "dim", "param",  "state", "update"};
 
 std::string_view closing_of(Tok opening) {
   return opening == Tok::LParen ? ")" : opening == Tok::LBracket ? "]" : "}";
@@ -114,7 +114,8 @@ void Parser::fail_list_end(size_t opening, std::string_view element) {
     throw SyntaxError{};
   }
   if (bracket.match == Token::no_match) fail_unclosed(opening);
-  Diagnostic& d = report(ExpectedToken, peek().span, fmt::format("',' or '{}' after the {}", closing, element), found());
+  Diagnostic& d =
+      report(ExpectedToken, peek().span, fmt::format("',' or '{}' after the {}", closing, element), found());
   if (sources_.place(file_, bracket.span.begin).line != sources_.place(file_, peek().span.begin).line) {
     d.note(bracket.span, fmt::format("'{}' is opened here", spelling(bracket.kind)));
   }
@@ -153,7 +154,8 @@ void Parser::fail_statement_end(const ast::Stmt* statement) {
   throw SyntaxError{};
 }
 
-// A '=' behind a value. Where a line ends in an operator the next one was read as its operand: `a = x +` before `b = 2`.
+// A '=' behind a value. Where a line ends in an operator the next one was read as its operand: `a = x +` before `b =
+// 2`.
 void Parser::fail_assignment() {
   const Token& t = peek();
   const Token &name = tokens_[at_ - 1], &before = tokens_[at_ - 2];
