@@ -73,45 +73,45 @@ class ScalarExpr {
   int32_t id;
 };
 
-#define GRADC_BINARY(fn, OP)                                                                                       \
+#define GRADC_SCALAR_BINARY(fn, OP)                                                                                       \
   inline ScalarExpr fn(ScalarExpr a, ScalarExpr b) { return ScalarExpr::make(ScalarOp::OP, {a, b}); }              \
   inline ScalarExpr fn(ScalarExpr a, double b) { return ScalarExpr::make(ScalarOp::OP, {a, a.literal(b)}); }       \
   inline ScalarExpr fn(double a, ScalarExpr b) { return ScalarExpr::make(ScalarOp::OP, {b.literal(a), b}); }
-GRADC_BINARY(operator+, Add)
-GRADC_BINARY(operator-, Sub)
-GRADC_BINARY(operator*, Mul)
-GRADC_BINARY(operator/, Div)
-GRADC_BINARY(operator<, Lt)
-GRADC_BINARY(operator<=, Le)
-GRADC_BINARY(min, Min)
-GRADC_BINARY(max, Max)
-GRADC_BINARY(rem, Rem)
-GRADC_BINARY(pow, Pow)
-GRADC_BINARY(equal, Eq)
-GRADC_BINARY(not_equal, Ne)
-GRADC_BINARY(logical_and, And)
-GRADC_BINARY(logical_or, Or)
-#undef GRADC_BINARY
+GRADC_SCALAR_BINARY(operator+, Add)
+GRADC_SCALAR_BINARY(operator-, Sub)
+GRADC_SCALAR_BINARY(operator*, Mul)
+GRADC_SCALAR_BINARY(operator/, Div)
+GRADC_SCALAR_BINARY(operator<, Lt)
+GRADC_SCALAR_BINARY(operator<=, Le)
+GRADC_SCALAR_BINARY(min, Min)
+GRADC_SCALAR_BINARY(max, Max)
+GRADC_SCALAR_BINARY(rem, Rem)
+GRADC_SCALAR_BINARY(pow, Pow)
+GRADC_SCALAR_BINARY(equal, Eq)
+GRADC_SCALAR_BINARY(not_equal, Ne)
+GRADC_SCALAR_BINARY(logical_and, And)
+GRADC_SCALAR_BINARY(logical_or, Or)
+#undef GRADC_SCALAR_BINARY
 
-#define GRADC_UNARY(fn, OP) \
+#define GRADC_SCALAR_UNARY(fn, OP) \
   inline ScalarExpr fn(ScalarExpr a) { return ScalarExpr::make(ScalarOp::OP, {a}); }
-GRADC_UNARY(operator-, Neg)
-GRADC_UNARY(abs, Abs)
-GRADC_UNARY(sqrt, Sqrt)
-GRADC_UNARY(rsqrt, Rsqrt)
-GRADC_UNARY(exp, Exp)
-GRADC_UNARY(expm1, Expm1)
-GRADC_UNARY(log, Log)
-GRADC_UNARY(log1p, Log1p)
-GRADC_UNARY(sin, Sin)
-GRADC_UNARY(cos, Cos)
-GRADC_UNARY(tanh, Tanh)
-GRADC_UNARY(erf, Erf)
-GRADC_UNARY(floor, Floor)
-GRADC_UNARY(ceil, Ceil)
-GRADC_UNARY(round, Round)
-GRADC_UNARY(logical_not, Not)
-#undef GRADC_UNARY
+GRADC_SCALAR_UNARY(operator-, Neg)
+GRADC_SCALAR_UNARY(abs, Abs)
+GRADC_SCALAR_UNARY(sqrt, Sqrt)
+GRADC_SCALAR_UNARY(rsqrt, Rsqrt)
+GRADC_SCALAR_UNARY(exp, Exp)
+GRADC_SCALAR_UNARY(expm1, Expm1)
+GRADC_SCALAR_UNARY(log, Log)
+GRADC_SCALAR_UNARY(log1p, Log1p)
+GRADC_SCALAR_UNARY(sin, Sin)
+GRADC_SCALAR_UNARY(cos, Cos)
+GRADC_SCALAR_UNARY(tanh, Tanh)
+GRADC_SCALAR_UNARY(erf, Erf)
+GRADC_SCALAR_UNARY(floor, Floor)
+GRADC_SCALAR_UNARY(ceil, Ceil)
+GRADC_SCALAR_UNARY(round, Round)
+GRADC_SCALAR_UNARY(logical_not, Not)
+#undef GRADC_SCALAR_UNARY
 inline ScalarExpr fma(ScalarExpr a, ScalarExpr b, ScalarExpr c) { return ScalarExpr::make(ScalarOp::Fma, {a, b, c}); }
 inline ScalarExpr select(ScalarExpr c, ScalarExpr a, ScalarExpr b) { return ScalarExpr::make(ScalarOp::Select, {c, a, b}); }
 
