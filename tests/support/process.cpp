@@ -78,7 +78,7 @@ Workplace::~Workplace() {
 
 ProcessResult Workplace::gradc(const std::vector<std::string>& arguments) const {
   setenv("GRADC_CACHE", (folder_ + "/cache").c_str(), 1);
-  std::vector<std::string> command{GRADC_BINARY};
+  std::vector<std::string> command{GRADC_PROGRAM};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return run_process(command, folder_);
 }
