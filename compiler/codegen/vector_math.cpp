@@ -71,9 +71,8 @@ class Math {
     Value* shift = b_.CreateSelect(subnormal, k(mantissa_ + 1), k(0));
     Mantissa m = split(scaled);
     Value* y = log_of(b_.CreateFSub(m.m, k(1)), b_.CreateFSub(exponent(m), shift));
-    Value* ordinary = b_.CreateAnd(b_.CreateFCmpOGT(x, k(0)), b_.CreateFCmpOLT(x, k(infinity)));
-    Value* special = b_.CreateSelect(b_.CreateFCmpOEQ(x, k(0)), k(-infinity), b_.CreateSelect(b_.CreateFCmpOLT(x, k(0)), k(nan_value), x));
-    return b_.CreateSelect(ordinary, y, special);
+    y = b_.CreateSelect(b_.CreateFCmpOLT(x, k(infinity)), y, x);  // infinity and NaN are their own
+    return at_pole(y, x, 0);
   }
 
   // log(1 + x), 1 + x = u + c exactly, u = m 2^e: the rounding error c goes into the mantissa.
@@ -85,10 +84,8 @@ class Math {
     // 2^(1-e) c/2: e may be one more than 2^-e has room for.
     Value* scale = power_of_two(b_.CreateSub(ki(2 * bias_ + 1), m.biased));
     Value* y = log_of(fma(b_.CreateFMul(c, k(0.5)), scale, b_.CreateFSub(m.m, k(1))), exponent(m));
-    Value* ordinary = b_.CreateAnd(b_.CreateFCmpOGT(x, k(-1)), b_.CreateFCmpOLT(x, k(infinity)));
-    ordinary = b_.CreateAnd(ordinary, b_.CreateNot(tiny(x)));
-    Value* special = b_.CreateSelect(b_.CreateFCmpOEQ(x, k(-1)), k(-infinity), b_.CreateSelect(b_.CreateFCmpOLT(x, k(-1)), k(nan_value), x));
-    return b_.CreateSelect(ordinary, y, special);
+    Value* ordinary = b_.CreateAnd(b_.CreateFCmpOLT(x, k(infinity)), b_.CreateNot(tiny(x)));
+    return at_pole(b_.CreateSelect(ordinary, y, x), x, -1);
   }
 
   Value* sin_cos(Value* x, bool cosine) {
@@ -226,6 +223,13 @@ class Math {
     Value* half_square = b_.CreateFMul(b_.CreateFMul(f, f), k(0.5));
     Value* tail = fma(e, k(tables::ln2_f64[1]), b_.CreateFMul(s, fma(z, poly(tables::atanh_f64, z), half_square)));
     return fma(e, k(tables::ln2_f64[0]), b_.CreateFSub(f, b_.CreateFSub(half_square, tail)));
+  }
+
+  // A logarithm's value at its pole and below. NaN is written by setting every bit: cheaper than a select on x86.
+  Value* at_pole(Value* y, Value* x, double pole) {
+    y = b_.CreateSelect(b_.CreateFCmpOEQ(x, k(pole)), k(-infinity), y);
+    Value* below = b_.CreateSExt(b_.CreateFCmpOLT(x, k(pole)), int_type_);
+    return b_.CreateBitCast(b_.CreateOr(bits(y), below), type_);
   }
 
   // Picks sine or cosine of the reduced angle by quadrant, an integer of this type's width.
