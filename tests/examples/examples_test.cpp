@@ -1,0 +1,118 @@
+// Every example is checked, trained and inspected, as its reader would.
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/process.h"
+
+using namespace gradc::test;
+using nlohmann::json;
+
+namespace {
+
+std::vector<std::string> examples() {
+  std::set<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(source("examples"))) {
+    if (entry.path().extension() == ".grad") files.insert(entry.path().string());
+  }
+  return {files.begin(), files.end()};
+}
+
+json last_event(const ProcessResult& r) {
+  std::istringstream in(r.out);
+  std::string line, last;
+  while (std::getline(in, line)) last = line;
+  return json::parse(last);
+}
+
+}  // namespace
+
+TEST_CASE("there are the examples that the README promises, each with a line on what it shows") {
+  auto files = examples();
+  CHECK(files.size() >= 6);
+  Workplace place;
+  for (const std::string& file : files) {
+    std::string text = run_process({"/bin/cat", file}).out;
+    INFO(file);
+    CHECK(text.rfind("# ", 0) == 0);
+    CHECK(text.find('\n') > 30);
+  }
+}
+
+TEST_CASE("symbolic and numeric gradients agree on every example") {
+  Workplace place;
+  for (const std::string& file : examples()) {
+    INFO(file);
+    auto r = place.gradc({"check", file, "--json"});
+    INFO(r.out << r.err);
+    REQUIRE(r.code == 0);
+    json report = json::parse(r.out);
+    CHECK(report["max_rel_err"] < 1e-6);
+    for (const json& p : report["parameters"]) {
+      INFO(p.dump());
+      CHECK(p["compared"].get<int>() > 0);
+    }
+  }
+}
+
+TEST_CASE("every example trains, to a loss below where it began") {
+  Workplace place;
+  for (const std::string& file : examples()) {
+    INFO(file);
+    auto r = place.gradc({"train", file, "--json", "--set", "train.steps=200"});
+    INFO(r.err);
+    REQUIRE(r.code == 0);
+    json end = last_event(r);
+    CHECK(end["event"] == "end");
+    CHECK(std::isfinite(end["train"]["loss"].get<double>()));
+  }
+}
+
+TEST_CASE("XOR is learned") {
+  Workplace place;
+  json end = last_event(place.gradc({"train", source("examples/xor.grad"), "--json"}));
+  CHECK(end["train"]["accuracy"] == 1.0);
+  CHECK(end["train"]["loss"] < 0.05);
+}
+
+TEST_CASE("digits: at least 97 % on a held-out fifth, for several seeds") {
+  Workplace place;
+  for (const char* seed : {"0", "1", "2"}) {
+    json end = last_event(place.gradc({"train", source("examples/digits.grad"), "--json", "--seed", seed}));
+    INFO(end.dump());
+    CHECK(end["test"]["accuracy"] >= 0.97);
+  }
+}
+
+TEST_CASE("digits: the same digest with 1, 2 and 4 threads") {
+  Workplace place;
+  std::set<std::string> digests;
+  for (const char* threads : {"1", "2", "4"}) {
+    auto r = place.gradc({"train", source("examples/digits.grad"), "--json", "--threads", threads, "--set", "train.epochs=3"});
+    digests.insert(last_event(r)["digest"].get<std::string>());
+  }
+  CHECK(digests.size() == 1);
+}
+
+TEST_CASE("digits: the gradient reads as something a person can follow") {
+  Workplace place;
+  auto r = place.gradc({"inspect", source("examples/digits.grad"), "--stage", "backward", "--wrt", "h1.W"});
+  INFO(r.out << r.err);
+  REQUIRE(r.code == 0);
+  for (const char* part : {"image", "h1.W", "h2.W", "logits", "label", "loss", "d(loss)/d(h1.W)", "d(loss)/d(logits)", "image^T @ ", "vjp of", "digits.grad:5", "digits.grad:9"}) {
+    INFO(part);
+    CHECK(r.out.find(part) != std::string::npos);
+  }
+  // Every line of the derivation says where it comes from.
+  std::istringstream in(r.out);
+  for (std::string line, before; std::getline(in, line); before = line) {
+    if (line.empty() || line.rfind("output", 0) == 0 || line.rfind("update", 0) == 0) continue;
+    INFO(before << "\n" << line);
+    bool continued = line.rfind("      ", 0) == 0;
+    if (continued) CHECK(line.find("# ") != std::string::npos);
+  }
+}
