@@ -1,0 +1,234 @@
+#include "compiler/schedule/buffers.h"
+
+#include <algorithm>
+
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace {
+
+constexpr int64_t alignment = 64;
+
+int slot_of(const RawKernel& k, BufferId b) {
+  auto it = std::find(k.buffers.begin(), k.buffers.end(), b);
+  return it == k.buffers.end() ? -1 : static_cast<int>(it - k.buffers.begin());
+}
+
+bool writes(const RawKernel& k, int slot) { return slot >= 0 && k.body.slots[static_cast<size_t>(slot)].written; }
+
+// Statements in order, with the number of their section; operands of a contraction lie before its epilogue.
+struct Place {
+  const Stmt* stmt;
+  int section;
+};
+std::vector<Place> places(const KernelBody& body) {
+  std::vector<Place> out;
+  auto append = [&](const std::vector<Stmt>& list, int section) {
+    for (const Stmt& s : list) out.push_back({&s, section});
+  };
+  if (const Nest* n = std::get_if<Nest>(&body.form)) {
+    for (size_t i = 0; i < n->sections.size(); ++i) append(n->sections[i].stmts, static_cast<int>(i));
+  } else {
+    const auto& c = std::get<Contraction>(body.form);
+    append(c.lhs, -1), append(c.rhs, -1), append(c.epilogue, 0);
+  }
+  return out;
+}
+
+bool touches(const Stmt& s, int slot) {
+  bool memory = s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate;
+  return memory && s.access.slot == slot;
+}
+
+// Every element of `to` is written once, at the point that reads the same element of `from`, and after the last such read.
+bool same_points(const RawKernel& k, int from, int to) {
+  const Affine* at = nullptr;
+  int stored_in = -1;
+  size_t i = 0, stored_at = 0;
+  std::vector<Place> all = places(k.body);
+  for (const Place& p : all) {
+    const Stmt& s = *p.stmt;
+    if (touches(s, to)) {
+      if (s.kind != StmtKind::Store || at || s.access.block != 0) return false;
+      at = &s.access.at;
+      stored_in = p.section;
+      stored_at = i;
+    }
+    ++i;
+  }
+  if (!at) return false;
+  i = 0;
+  for (const Place& p : all) {
+    const Stmt& s = *p.stmt;
+    if (touches(s, from)) {
+      bool plain = s.kind == StmtKind::Load && s.access.indirect.empty() && s.access.guards.empty() && s.access.at == *at;
+      if (!plain || p.section < 0 || p.section > stored_in || i > stored_at) return false;
+    }
+    ++i;
+  }
+  return true;
+}
+
+// Both names for one buffer become one slot.
+void merge_slots(RawKernel& k, int keep, int drop) {
+  auto fix = [&](int slot) { return slot == drop ? (keep > drop ? keep - 1 : keep) : slot > drop ? slot - 1 : slot; };
+  auto fix_list = [&](std::vector<Stmt>& list) {
+    for (Stmt& s : list) {
+      bool memory = s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate;
+      if (memory) s.access.slot = fix(s.access.slot);
+    }
+  };
+  k.body.slots[static_cast<size_t>(keep)].written |= k.body.slots[static_cast<size_t>(drop)].written;
+  k.body.slots.erase(k.body.slots.begin() + drop);
+  k.buffers.erase(k.buffers.begin() + drop);
+  if (Nest* n = std::get_if<Nest>(&k.body.form)) {
+    for (Section& s : n->sections) fix_list(s.stmts);
+  } else {
+    auto& c = std::get<Contraction>(k.body.form);
+    fix_list(c.lhs), fix_list(c.rhs), fix_list(c.epilogue);
+  }
+}
+
+void replace(std::vector<RawKernel>& kernels, BufferId old, BufferId by) {
+  for (RawKernel& k : kernels) {
+    int slot = slot_of(k, old);
+    if (slot < 0) continue;
+    int other = slot_of(k, by);
+    if (other >= 0) {
+      merge_slots(k, other, slot);
+    } else {
+      k.buffers[static_cast<size_t>(slot)] = by;
+    }
+  }
+}
+
+bool can_replace(const std::vector<RawKernel>& kernels, BufferId shadow, BufferId source) {
+  bool written = false;
+  for (const RawKernel& k : kernels) {
+    int reads = slot_of(k, source), next = slot_of(k, shadow);
+    if (writes(k, reads)) return false;  // already updated by another
+    if (writes(k, next)) {
+      if (reads >= 0 && (written || !same_points(k, reads, next))) return false;
+      written = true;
+    } else if (written && reads >= 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+struct Life {
+  int begin = -1, end = -1;
+};
+
+std::vector<Life> lives(size_t buffers, const std::vector<RawKernel>& kernels) {
+  std::vector<Life> lives(buffers);
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    for (BufferId b : kernels[k].buffers) {
+      Life& l = lives[b.at()];
+      if (l.begin < 0) l.begin = static_cast<int>(k);
+      l.end = static_cast<int>(k);
+    }
+  }
+  return lives;
+}
+
+int64_t bytes_of(const Buffer& b) {
+  int64_t bytes = b.type.count() * static_cast<int64_t>(byte_size(b.type.element));
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+}  // namespace
+
+void update_in_place(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].kind != BufferKind::Shadow || !can_replace(kernels, BufferId(i), buffers[i].source)) continue;
+    replace(kernels, BufferId(i), buffers[i].source);
+  }
+}
+
+void reuse_operands(const std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
+  std::vector<Life> life = lives(buffers.size(), kernels);
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    bool again = true;
+    while (again) {
+      again = false;
+      const std::vector<BufferId> used = kernels[k].buffers;
+      for (BufferId to : used) {
+        const Buffer& b = buffers[to.at()];
+        int slot = slot_of(kernels[k], to);
+        if (b.kind != BufferKind::Temporary || !writes(kernels[k], slot) || life[to.at()].begin != static_cast<int>(k)) continue;
+        for (BufferId from : used) {
+          const Buffer& a = buffers[from.at()];
+          bool fits = a.kind == BufferKind::Temporary && a.type.element == b.type.element && a.type.count() == b.type.count();
+          int old = slot_of(kernels[k], from);
+          if (from == to || !fits || writes(kernels[k], old) || life[from.at()].end != static_cast<int>(k)) continue;
+          if (!same_points(kernels[k], old, slot)) continue;
+          replace(kernels, to, from);
+          life[from.at()].end = life[to.at()].end;
+          life[to.at()] = {};
+          again = true;
+          break;
+        }
+        if (again) break;
+      }
+    }
+  }
+}
+
+// Largest first, each into the smallest gap that is free for its whole life.
+Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels) {
+  std::vector<Life> life = lives(buffers.size(), kernels);
+  std::vector<size_t> order;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].kind == BufferKind::Temporary && life[i].begin >= 0) order.push_back(i);
+  }
+  Arena arena;
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    int64_t live = 0;
+    for (size_t i : order) {
+      if (life[i].begin <= static_cast<int>(k) && static_cast<int>(k) <= life[i].end) live += bytes_of(buffers[i]);
+    }
+    arena.lower_bound = std::max(arena.lower_bound, live);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes_of(buffers[a]) > bytes_of(buffers[b]); });
+  std::vector<size_t> placed;
+  for (size_t i : order) {
+    std::vector<std::pair<int64_t, int64_t>> busy;
+    for (size_t j : placed) {
+      if (life[j].begin <= life[i].end && life[i].begin <= life[j].end) busy.push_back({buffers[j].offset, buffers[j].offset + bytes_of(buffers[j])});
+    }
+    std::sort(busy.begin(), busy.end());
+    int64_t end = 0, best = -1, best_gap = 0, size = bytes_of(buffers[i]);
+    for (const auto& [from, to] : busy) {
+      int64_t gap = from - end;
+      if (gap >= size && (best < 0 || gap < best_gap)) best = end, best_gap = gap;
+      end = std::max(end, to);
+    }
+    buffers[i].offset = best < 0 ? end : best;
+    arena.bytes = std::max(arena.bytes, buffers[i].offset + size);
+    placed.push_back(i);
+  }
+  return arena;
+}
+
+void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
+  std::vector<Life> life = lives(buffers.size(), kernels);
+  std::vector<BufferId> renamed(buffers.size());
+  std::vector<Buffer> kept;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    bool own = buffers[i].kind == BufferKind::Temporary || buffers[i].kind == BufferKind::Shadow;
+    if (own && life[i].begin < 0) continue;
+    renamed[i] = BufferId(kept.size());
+    kept.push_back(buffers[i]);
+  }
+  for (Buffer& b : kept) {
+    if (b.source) b.source = renamed[b.source.at()];
+  }
+  for (RawKernel& k : kernels) {
+    for (BufferId& b : k.buffers) b = renamed[b.at()];
+  }
+  buffers = std::move(kept);
+}
+
+}  // namespace gradc

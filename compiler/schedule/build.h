@@ -1,0 +1,53 @@
+#pragma once
+
+#include "compiler/schedule/emit.h"
+
+// Clusters become kernels.
+namespace gradc {
+
+struct BuildInput {
+  const Work& work;
+  const Clusters& clusters;
+  const Storage& storage;
+  const Target& target;
+};
+
+struct NestBuild {
+  RawKernel kernel;
+  std::map<int, int64_t> partials;  // by item: results per element, of sums that no block holds whole
+};
+
+// Point-wise work, reductions, copies. Where a sum needs partial results and its item does not say so yet, the kernel is
+// only good for finding out how many.
+NestBuild build_nest(const BuildInput& in, const Cluster& c);
+RawKernel build_contraction(const BuildInput& in, const Cluster& c);
+RawKernel build_scatter(const BuildInput& in, const Cluster& c);
+// The fill, and the values stored over it.
+std::vector<RawKernel> build_spread(const BuildInput& in, const Cluster& c);
+
+// Where the blocks and tiles of a contraction of that size end (flattened extents).
+struct Tiles {
+  int64_t mr, nr, kc, block_m, block_n;
+};
+Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k);
+
+// Number of blocks worth making for that many operations.
+int64_t blocks_for(double operations);
+int64_t ceil_div(int64_t a, int64_t b);
+int64_t round_up(int64_t a, int64_t b);
+
+// Statements over dims, before loops are laid over them.
+struct Draft {
+  std::vector<KernelDim> dims;
+  std::vector<StmtList> lists;
+};
+// Merges neighbours in each group (dims in loop order) wherever every index allows it, then renumbers the dims in the order of the
+// groups. Returns the new groups.
+std::vector<std::vector<int>> collapse(Draft& draft, std::vector<std::vector<int>> groups);
+
+// Appends a list to the kernel's tables and returns its statements.
+std::vector<Stmt> take(RawKernel& kernel, StmtList list);
+// Stores a node's value into all its buffers.
+void store(const BuildInput& in, Emitter& emitter, RawKernel& kernel, NodeId node, const Place& result, ValueId value);
+
+}  // namespace gradc

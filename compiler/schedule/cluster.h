@@ -1,0 +1,90 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "compiler/schedule/work.h"
+
+// Which items share a kernel. Clusters grow greedily, the largest intermediate value first, as long as the result is still one
+// nest (or one contraction and its epilogue) and the graph of clusters stays acyclic.
+namespace gradc {
+
+struct Member {
+  int item = -1;
+  std::vector<int> dims;  // by dim of the item's own space: the cluster's dim; -1 for extent 1
+};
+
+struct Cluster {
+  std::vector<int64_t> extents;
+  std::vector<Symbol> names;
+  std::vector<Member> members;  // in the order of items
+};
+
+using DimSet = uint64_t;
+constexpr DimSet bit_of(int dim) { return DimSet{1} << dim; }
+
+// How a cluster becomes a nest. Its dims are outer (rows) and inner; statements are run for every point, or once per row.
+struct NestPlan {
+  DimSet inner = 0;
+  int vector_dim = -1;
+  bool split = false;      // the leading inner dim is cut into blocks, whose partial results a later kernel adds up
+  std::vector<int> order;  // of the dims, outermost first
+  std::vector<int> stage;  // by member: how many reductions lie before it, one after the other
+};
+
+class Clusters {
+ public:
+  Clusters(Work& work, const Target& target);
+
+  void merge_all();
+  // Takes a new item (Work::add_finish) as a cluster of its own, and merges it with those that use it.
+  void add_finish(int item);
+
+  std::vector<int> in_order() const;  // of the clusters that hold something, each after those it depends on
+  const Cluster& operator[](int c) const { return clusters_[static_cast<size_t>(c)]; }
+  int cluster_of(int item) const { return cluster_of_[static_cast<size_t>(item)]; }
+  bool is_contraction(const Cluster& c) const;
+  std::optional<NestPlan> plan(const Cluster& c) const;
+  // Used by an item outside of its own cluster, or asked for.
+  bool is_stored(int item) const;
+  DimSet dims_of(const Member& m) const;
+  DimSet reduced_of(const Member& m) const;
+  // A reduction whose result others in the same cluster use.
+  bool is_internal(const Cluster& c, int item) const;
+
+ private:
+  using Matching = std::map<int, int>;  // dims of one cluster -> dims of another
+
+  void link();
+  void order_updates();
+  void absorb_epilogues();
+  void merge_edges();
+  void merge_siblings();
+  void merge_small();
+  bool try_merge(int a, int b, Matching from_a);
+  bool merge_along(int producer, int consumer, const Use& use);
+  void complete(const Cluster& a, const Cluster& b, Matching& from_a) const;
+  std::optional<Matching> match_uses(const Cluster& a, const Cluster& b, NodeId shared) const;
+  Cluster united(const Cluster& a, const Cluster& b, const Matching& from_a) const;
+  bool legal(const Cluster& c) const;
+  bool legal_contraction(const Cluster& c) const;
+  bool consistent(const Cluster& c) const;
+  bool reaches(int from, int to, bool indirect) const;
+  const Member* find(const Cluster& c, int item) const;
+  int choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const;
+  std::vector<int> natural_order(const Cluster& c) const;
+  bool assign_stages(const Cluster& c, NestPlan& p) const;
+
+  Work& work_;
+  const Target& target_;
+  std::vector<Cluster> clusters_;
+  std::vector<int> cluster_of_;
+  std::vector<std::vector<int>> users_;   // by item: items that use its value
+  std::vector<std::vector<int>> before_;  // by item: items that must run later though they use nothing of it
+};
+
+int64_t count(const Cluster& c, DimSet dims);
+
+}  // namespace gradc
