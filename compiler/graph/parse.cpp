@@ -13,7 +13,8 @@ namespace {
 
 using text_form::Scanner;
 
-// Spans are read as lines and columns first: where the text of a file is not at hand, blank text is made that has them all.
+// Spans are read as lines and columns first: where the text of a file is not at hand, blank text is made that has them
+// all.
 struct FileText {
   std::string name;
   bool library = false;
@@ -32,7 +33,8 @@ struct OriginText {
 
 class GraphParser {
  public:
-  GraphParser(std::string_view text, const OpRegistry& ops, SourceManager& sources) : rest_(text), ops_(ops), sources_(sources) {}
+  GraphParser(std::string_view text, const OpRegistry& ops, SourceManager& sources)
+      : rest_(text), ops_(ops), sources_(sources) {}
 
   GraphParseResult run() {
     if (!parse_all()) return {std::nullopt, fmt::format("line {}: {}", line_number_, error_)};
@@ -207,7 +209,8 @@ class GraphParser {
     span.line[end] = s.index();
     s.expect(":");
     span.column[end] = s.index();
-    bool fits = span.line[end] >= 1 && span.line[end] <= most_lines && span.column[end] >= 1 && span.column[end] <= most_columns;
+    bool fits = span.line[end] >= 1 && span.line[end] <= most_lines && span.column[end] >= 1 &&
+                span.column[end] <= most_columns;
     bool forward = end == 0 || std::pair(span.line[0], span.column[0]) <= std::pair(span.line[1], span.column[1]);
     if (!s.failed() && (!fits || !forward)) s.fail("the place is out of range");
   }
@@ -266,7 +269,8 @@ class GraphParser {
       line_number_ = o.at_line;
       if (o.span) {
         FileId file = files[o.span->file];
-        auto begin = offset(file, o.span->line[0], o.span->column[0]), end = offset(file, o.span->line[1], o.span->column[1]);
+        auto begin = offset(file, o.span->line[0], o.span->column[0]),
+             end = offset(file, o.span->line[1], o.span->column[1]);
         if (!begin || !end) return fail(fmt::format("'{}' has no such place", files_[o.span->file].name));
         origin.span = {file, *begin, *end};
       }

@@ -11,8 +11,8 @@ namespace {
 
 using text_form::spell;
 
-// The part of the provenance table that the graph uses, renumbered without gaps. Numbers keep their order, so that printing what
-// was parsed gives the same text.
+// The part of the provenance table that the graph uses, renumbered without gaps. Numbers keep their order, so that
+// printing what was parsed gives the same text.
 class UsedProvenance {
  public:
   explicit UsedProvenance(const Graph& g) : table_(g.provenance) {
@@ -58,7 +58,8 @@ class UsedProvenance {
     std::string out = fmt::format("  origin {} =", position(origins_, id));
     if (o.span) {
       LineColumn begin = sources.place(o.span.file, o.span.begin), end = sources.place(o.span.file, o.span.end);
-      out += fmt::format(" file {} {}:{} to {}:{}", position(files_, o.span.file), begin.line, begin.column, end.line, end.column);
+      out += fmt::format(" file {} {}:{} to {}:{}", position(files_, o.span.file), begin.line, begin.column, end.line,
+                         end.column);
     }
     if (o.callee) out += " in " + spell(o.callee);
     if (o.caller) out += fmt::format(" from {}", position(origins_, o.caller));
@@ -83,7 +84,8 @@ class UsedProvenance {
 // "a, b +3": the first few of a list.
 std::string few(const std::vector<std::string>& list) {
   constexpr size_t shown = 2;
-  std::string out = fmt::format("{}", fmt::join(list.begin(), list.begin() + static_cast<ptrdiff_t>(std::min(shown, list.size())), ", "));
+  std::string out = fmt::format(
+      "{}", fmt::join(list.begin(), list.begin() + static_cast<ptrdiff_t>(std::min(shown, list.size())), ", "));
   return list.size() > shown ? fmt::format("{} +{}", out, list.size() - shown) : out;
 }
 
@@ -110,7 +112,8 @@ std::string comment(const Graph& g, ProvenanceId id, const SourceManager& source
 
 std::string statement(const Graph& g, NodeId id, const UsedProvenance& used) {
   const Node& n = g[id];
-  std::string out = fmt::format("  %{}{} : {} = {}", id.index, n.name ? " " + spell(n.name) : "", spell(n.type), n.op->name);
+  std::string out =
+      fmt::format("  %{}{} : {} = {}", id.index, n.name ? " " + spell(n.name) : "", spell(n.type), n.op->name);
   for (size_t i = 0; i < n.operands.size(); ++i) out += fmt::format("{} %{}", i ? "," : "", n.operands[i].index);
   out += spell(n.attrs);
   return n.provenance ? fmt::format("{} @{}", out, used.number(n.provenance)) : out;
@@ -124,11 +127,13 @@ std::string print(const Graph& g, const SourceManager& sources) {
   std::string out = fmt::format("graph {} {{\n", spell(g.name));
   for (size_t i = 0; i < g.size(); ++i) {
     std::string line = statement(g, NodeId(i), used), note = comment(g, g[NodeId(i)].provenance, sources);
-    if (!note.empty()) line += std::string(line.size() < comment_column ? comment_column - line.size() : 1, ' ') + " ; " + note;
+    if (!note.empty())
+      line += std::string(line.size() < comment_column ? comment_column - line.size() : 1, ' ') + " ; " + note;
     out += line + "\n";
   }
   for (const Output& o : g.outputs) {
-    out += fmt::format("  {} {} = %{}\n", o.kind == OutputKind::Update ? "update" : "output", spell(o.name), o.node.index);
+    out +=
+        fmt::format("  {} {} = %{}\n", o.kind == OutputKind::Update ? "update" : "output", spell(o.name), o.node.index);
   }
   out += "}\n";
   std::string table = used.print(sources);

@@ -15,11 +15,19 @@ namespace {
 
 constexpr uint64_t plain_nan = 0x7FF8000000000000;
 
-bool word_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool digit(char c) { return c >= '0' && c <= '9'; }
-bool word_char(char c) { return word_start(c) || digit(c) || c == '.'; }
+bool word_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool word_char(char c) {
+  return word_start(c) || digit(c) || c == '.';
+}
 // Words that read as numbers are quoted where they are symbols.
-bool number_word(std::string_view s) { return s == "inf" || s == "nan"; }
+bool number_word(std::string_view s) {
+  return s == "inf" || s == "nan";
+}
 
 bool is_word(std::string_view s) {
   return !s.empty() && word_start(s[0]) && std::all_of(s.begin(), s.end(), word_char) && !number_word(s);
@@ -50,9 +58,12 @@ std::string spell(Symbol s) {
   if (is_word(s.str())) return s.str();
   std::string out = "\"";
   for (char c : s.str()) {
-    if (c == '"' || c == '\\') out += '\\', out += c;
-    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else out += c;
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -86,7 +97,8 @@ std::string spell(const Type& t) {
 std::string spell(const Attrs& attrs) {
   if (attrs.entries().empty()) return {};
   std::string out;
-  for (const Attrs::Entry& e : attrs.entries()) out += (out.empty() ? " {" : ", ") + spell(e.key) + "=" + spell(e.value);
+  for (const Attrs::Entry& e : attrs.entries())
+    out += (out.empty() ? " {" : ", ") + spell(e.key) + "=" + spell(e.value);
   return out + "}";
 }
 
@@ -108,7 +120,9 @@ std::string Scanner::describe_next() const {
   return fmt::format("'{}'", word.empty() ? rest_.substr(0, 1) : word.substr(0, 40));
 }
 
-bool Scanner::at_end() { return rest_.empty(); }
+bool Scanner::at_end() {
+  return rest_.empty();
+}
 
 bool Scanner::peek(std::string_view token) {
   if (failed() || rest_.substr(0, token.size()) != token) return false;
@@ -131,7 +145,9 @@ void Scanner::expect_end() {
   if (!at_end()) fail(fmt::format("did not expect {}", describe_next()));
 }
 
-bool Scanner::next_is_symbol() { return !rest_.empty() && (rest_[0] == '"' || word_start(rest_[0])); }
+bool Scanner::next_is_symbol() {
+  return !rest_.empty() && (rest_[0] == '"' || word_start(rest_[0]));
+}
 
 Symbol Scanner::symbol() {
   if (!next_is_symbol()) {
@@ -194,14 +210,20 @@ size_t Scanner::index() {
 double Scanner::number(std::string_view text) {
   double value = 0;
   uint64_t bits = 0;
-  if (text == "inf") value = std::numeric_limits<double>::infinity();
-  else if (text == "-inf") value = -std::numeric_limits<double>::infinity();
+  if (text == "inf")
+    value = std::numeric_limits<double>::infinity();
+  else if (text == "-inf")
+    value = -std::numeric_limits<double>::infinity();
   else if (text == "nan" && rest_.substr(3, 3) == "(0x") {
     size_t close = std::min(rest_.find(')'), rest_.size());
-    if (!convert(rest_.substr(6, close < 6 ? 0 : close - 6), bits, 16) || !std::isnan(std::bit_cast<double>(bits))) fail("expected the bits of a NaN");
-    else rest_.remove_prefix(close + 1 - text.size()), value = std::bit_cast<double>(bits);
-  } else if (text == "nan") value = std::bit_cast<double>(plain_nan);
-  else if (!convert(text, value)) fail(fmt::format("'{}' is not a value", text.substr(0, 40)));
+    if (!convert(rest_.substr(6, close < 6 ? 0 : close - 6), bits, 16) || !std::isnan(std::bit_cast<double>(bits)))
+      fail("expected the bits of a NaN");
+    else
+      rest_.remove_prefix(close + 1 - text.size()), value = std::bit_cast<double>(bits);
+  } else if (text == "nan")
+    value = std::bit_cast<double>(plain_nan);
+  else if (!convert(text, value))
+    fail(fmt::format("'{}' is not a value", text.substr(0, 40)));
   return value;
 }
 

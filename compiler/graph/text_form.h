@@ -10,7 +10,7 @@
 // Spelling of symbols, numbers, attributes and types in the text forms, and the scanner that reads them back.
 namespace gradc::text_form {
 
-std::string spell(Symbol s);            // bare where it looks like a word, else quoted with escapes
+std::string spell(Symbol s);             // bare where it looks like a word, else quoted with escapes
 std::string spell_number(double value);  // always told apart from an integer; every bit pattern survives
 std::string spell(const AttrValue& v);
 std::string spell(const Type& t);
@@ -24,19 +24,19 @@ class Scanner {
   bool failed() const { return !error_.empty(); }
   const std::string& error() const { return error_; }
   void fail(std::string message);
-  bool at_end();                       // only blanks or a comment is left
-  bool peek(std::string_view token);   // is it next?
-  bool accept(std::string_view token); // if it is next, take it
+  bool at_end();                        // only blanks or a comment is left
+  bool peek(std::string_view token);    // is it next?
+  bool accept(std::string_view token);  // if it is next, take it
   void expect(std::string_view token);
   void expect_end();
 
   bool next_is_symbol();
-  Symbol symbol();      // bare or quoted
+  Symbol symbol();  // bare or quoted
   int64_t integer();
-  size_t index();       // an integer that is not negative
+  size_t index();  // an integer that is not negative
   AttrValue attribute_value();
   Type type();
-  Attrs attributes();   // nothing where no '{' follows
+  Attrs attributes();  // nothing where no '{' follows
 
  private:
   void skip_blanks();

@@ -29,7 +29,8 @@ class Verifier {
     const Node& n = g_[id];
     if (!n.op) return problem("%{} has no operation", id.index);
     for (NodeId operand : n.operands) {
-      if (!exists(operand) || operand >= id) return problem("%{} ({}) uses %{}, which is not above it", id.index, n.op->name, operand.index);
+      if (!exists(operand) || operand >= id)
+        return problem("%{} ({}) uses %{}, which is not above it", id.index, n.op->name, operand.index);
     }
     types(id);
     provenance(id);
@@ -41,13 +42,16 @@ class Verifier {
     std::vector<Type> operands;
     for (NodeId operand : n.operands) operands.push_back(g_[operand].type);
     TypeResult inferred = n.op->infer(operands, n.attrs);
-    if (!inferred.type) problem("%{} ({}): {}", id.index, n.op->name, inferred.error);
-    else if (!(*inferred.type == n.type)) problem("%{} ({}) is {}, not {}", id.index, n.op->name, to_string(*inferred.type), to_string(n.type));
+    if (!inferred.type)
+      problem("%{} ({}): {}", id.index, n.op->name, inferred.error);
+    else if (!(*inferred.type == n.type))
+      problem("%{} ({}) is {}, not {}", id.index, n.op->name, to_string(*inferred.type), to_string(n.type));
   }
 
   void provenance(NodeId id) {
     const Node& n = g_[id];
-    if (n.provenance && n.provenance.at() >= g_.provenance.size()) return problem("%{} ({}) has an unknown provenance", id.index, n.op->name);
+    if (n.provenance && n.provenance.at() >= g_.provenance.size())
+      return problem("%{} ({}) has an unknown provenance", id.index, n.op->name);
     if (demand_provenance_ && (!n.provenance || g_.provenance.get(n.provenance).origins.empty())) {
       problem("%{} ({}) comes from nowhere: its origin set is empty", id.index, n.op->name);
     }
@@ -60,7 +64,8 @@ class Verifier {
 
   void output(const Output& o) {
     if (!exists(o.node)) return problem("output '{}' names no node", o.name);
-    if (!seen_.emplace(o.kind, o.name).second) problem("two {} are called '{}'", o.kind == OutputKind::Update ? "updates" : "outputs", o.name);
+    if (!seen_.emplace(o.kind, o.name).second)
+      problem("two {} are called '{}'", o.kind == OutputKind::Update ? "updates" : "outputs", o.name);
     // A target that nothing reads has no input node any more.
     auto target = inputs_.find(o.name);
     if (o.kind != OutputKind::Update || target == inputs_.end()) return;
@@ -68,7 +73,8 @@ class Verifier {
     if (!n.attrs.has("role")) return;
     Symbol r = n.attrs.text("role");
     if (r != Symbol(role::parameter) && r != Symbol(role::state)) problem("update of '{}', which is {}", o.name, r);
-    if (!(n.type == g_[o.node].type)) problem("update of '{}' is {}, not {}", o.name, to_string(g_[o.node].type), to_string(n.type));
+    if (!(n.type == g_[o.node].type))
+      problem("update of '{}' is {}, not {}", o.name, to_string(g_[o.node].type), to_string(n.type));
   }
 
   const Graph& g_;
@@ -80,6 +86,8 @@ class Verifier {
 
 }  // namespace
 
-std::vector<std::string> verify(const Graph& g, bool demand_provenance) { return Verifier(g, demand_provenance).run(); }
+std::vector<std::string> verify(const Graph& g, bool demand_provenance) {
+  return Verifier(g, demand_provenance).run();
+}
 
 }  // namespace gradc

@@ -10,9 +10,15 @@ namespace gradc::ops {
 struct Comparison {
   static constexpr const char* not_differentiable = "a comparison gives true or false, which has no derivative";
   static Op describe(const char* name, const char* doc, bool commutative = false) {
-    return {.name = name, .arity = 2, .doc = doc,
-            .convention = Symbol(name) == Symbol("ne") ? "true if either is NaN; -0 equals 0" : "false if either is NaN; -0 equals 0",
-            .commutative = commutative, .samples = {{.special = {0, -0.0, 1}}}, .ulp_f32 = 0, .ulp_f64 = 0};
+    return {.name = name,
+            .arity = 2,
+            .doc = doc,
+            .convention = Symbol(name) == Symbol("ne") ? "true if either is NaN; -0 equals 0"
+                                                       : "false if either is NaN; -0 equals 0",
+            .commutative = commutative,
+            .samples = {{.special = {0, -0.0, 1}}},
+            .ulp_f32 = 0,
+            .ulp_f64 = 0};
   }
 };
 
@@ -50,8 +56,14 @@ struct Ne : Comparison {
 struct Logic {
   static constexpr const char* not_differentiable = "logic works on true and false, which have no derivative";
   static Op describe(const char* name, int arity, const char* doc) {
-    return {.name = name, .arity = arity, .doc = doc, .convention = "bool only", .commutative = arity == 2,
-            .samples = {{.low = 0, .high = 1, .special = {0, 1}}}, .ulp_f32 = 0, .ulp_f64 = 0};
+    return {.name = name,
+            .arity = arity,
+            .doc = doc,
+            .convention = "bool only",
+            .commutative = arity == 2,
+            .samples = {{.low = 0, .high = 1, .special = {0, 1}}},
+            .ulp_f32 = 0,
+            .ulp_f64 = 0};
   }
 };
 
@@ -73,9 +85,14 @@ struct Not : Logic {
 
 struct Select {
   static Op info() {
-    return {.name = "select", .arity = 3, .doc = "a where the condition holds, else b",
-            .convention = "the branch not taken takes no part: its NaN does not show and its cotangent is 0", .index_operands = 0b001,
-            .samples = {{.low = 0, .high = 1, .special = {0, 1}}, {}, {}}, .ulp_f32 = 0, .ulp_f64 = 0};
+    return {.name = "select",
+            .arity = 3,
+            .doc = "a where the condition holds, else b",
+            .convention = "the branch not taken takes no part: its NaN does not show and its cotangent is 0",
+            .index_operands = 0b001,
+            .samples = {{.low = 0, .high = 1, .special = {0, 1}}, {}, {}},
+            .ulp_f32 = 0,
+            .ulp_f64 = 0};
   }
   static TypeResult type(TypeArgs t) {
     if (t[0].element != Element::Bool) return refuse("the condition is {}, not bool", to_string(t[0]));
@@ -95,10 +112,15 @@ struct Select {
 
 struct Cast {
   static Op info() {
-    return {.name = "cast", .doc = "the same value in another element type",
-            .convention = "float to float rounds to nearest; float to int truncates and saturates, NaN gives 0; to bool is x != 0. "
-                          "Between floats the derivative is the cotangent; whole numbers and truth have none",
-            .samples = {{.special = {0, -0.0, 1.5, -1.5, 1e20}}}, .ulp_f32 = 0.5, .ulp_f64 = 0.5};
+    return {
+        .name = "cast",
+        .doc = "the same value in another element type",
+        .convention =
+            "float to float rounds to nearest; float to int truncates and saturates, NaN gives 0; to bool is x != 0. "
+            "Between floats the derivative is the cotangent; whole numbers and truth have none",
+        .samples = {{.special = {0, -0.0, 1.5, -1.5, 1e20}}},
+        .ulp_f32 = 0.5,
+        .ulp_f64 = 0.5};
   }
   static constexpr AttrSpec attributes[] = {{"element", AttrKind::ElementName}};
   static Element target(const Attrs& attrs) { return *parse_element(attrs.text("element").str()); }
@@ -111,7 +133,8 @@ struct Cast {
   static std::vector<OpExample> examples() {
     std::vector<OpExample> list;
     for (Element from : {Element::Bool, Element::Int, Element::F32, Element::F64}) {
-      for (const char* to : {"bool", "int", "f32", "f64"}) list.push_back({{{from, {{5, {}}}}}, {{"element", Symbol(to)}}});
+      for (const char* to : {"bool", "int", "f32", "f64"})
+        list.push_back({{{from, {{5, {}}}}}, {{"element", Symbol(to)}}});
     }
     return list;
   }

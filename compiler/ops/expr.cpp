@@ -33,7 +33,9 @@ Expr reduce(Expr x, std::vector<int64_t> axes) {
 
 }  // namespace
 
-Expr Expr::literal(double value) const { return constant(*builder_, value, type()); }
+Expr Expr::literal(double value) const {
+  return constant(*builder_, value, type());
+}
 
 Expr apply(const Op& op, const std::vector<Expr>& operands, Attrs attrs) {
   GRADC_ASSERT(!operands.empty(), "{} needs a builder", op.name);
@@ -56,12 +58,14 @@ Expr with_dims(Expr x, const std::vector<Dim>& dims) {
 
 Expr input(GraphBuilder& b, Symbol name, Symbol role, const Type& type) {
   Expr x = source<ops::Input>(
-      b, type, {{"name", name}, {"role", role}, {"element", Symbol(gradc::name(type.element))}, {"sizes", type.sizes()}});
+      b, type,
+      {{"name", name}, {"role", role}, {"element", Symbol(gradc::name(type.element))}, {"sizes", type.sizes()}});
   b.graph().edit(x.id).name = name;
   return x;
 }
 Expr constant(GraphBuilder& b, double value, const Type& type) {
-  return source<ops::Constant>(b, type, {{"value", value}, {"element", Symbol(name(type.element))}, {"sizes", type.sizes()}});
+  return source<ops::Constant>(b, type,
+                               {{"value", value}, {"element", Symbol(name(type.element))}, {"sizes", type.sizes()}});
 }
 Expr iota(GraphBuilder& b, int64_t axis, const Type& type) {
   return source<ops::Iota>(b, type, {{"axis", axis}, {"element", Symbol(name(type.element))}, {"sizes", type.sizes()}});
@@ -72,10 +76,16 @@ Expr random(Expr seed, Expr step, int64_t site, const Type& type) {
                              {seed.id, step.id});
 }
 
-#define GRADC_BINARY(fn, OP)                                                                                           \
-  Expr fn(Expr a, Expr b) { return apply(op<ops::OP>(), {a, b}); }                                                     \
-  Expr fn(Expr a, double b) { return fn(a, a.literal(b)); }                                                            \
-  Expr fn(double a, Expr b) { return fn(b.literal(a), b); }
+#define GRADC_BINARY(fn, OP)             \
+  Expr fn(Expr a, Expr b) {              \
+    return apply(op<ops::OP>(), {a, b}); \
+  }                                      \
+  Expr fn(Expr a, double b) {            \
+    return fn(a, a.literal(b));          \
+  }                                      \
+  Expr fn(double a, Expr b) {            \
+    return fn(b.literal(a), b);          \
+  }
 GRADC_BINARY(operator+, Add)
 GRADC_BINARY(operator-, Sub)
 GRADC_BINARY(operator*, Mul)
@@ -92,8 +102,10 @@ GRADC_BINARY(eq, Eq)
 GRADC_BINARY(ne, Ne)
 #undef GRADC_BINARY
 
-#define GRADC_UNARY(fn, OP) \
-  Expr fn(Expr x) { return apply(op<ops::OP>(), {x}); }
+#define GRADC_UNARY(fn, OP)           \
+  Expr fn(Expr x) {                   \
+    return apply(op<ops::OP>(), {x}); \
+  }
 GRADC_UNARY(operator-, Neg)
 GRADC_UNARY(abs, Abs)
 GRADC_UNARY(sign, Sign)
@@ -116,12 +128,24 @@ GRADC_UNARY(logical_not, Not)
 GRADC_UNARY(stop_gradient, StopGradient)
 #undef GRADC_UNARY
 
-Expr fma(Expr a, Expr b, Expr c) { return apply(op<ops::Fma>(), {a, b, c}); }
-Expr logical_and(Expr a, Expr b) { return apply(op<ops::And>(), {a, b}); }
-Expr logical_or(Expr a, Expr b) { return apply(op<ops::Or>(), {a, b}); }
-Expr select(Expr condition, Expr a, Expr b) { return apply(op<ops::Select>(), {condition, a, b}); }
-Expr select(Expr condition, Expr a, double b) { return select(condition, a, a.literal(b)); }
-Expr select(Expr condition, double a, Expr b) { return select(condition, b.literal(a), b); }
+Expr fma(Expr a, Expr b, Expr c) {
+  return apply(op<ops::Fma>(), {a, b, c});
+}
+Expr logical_and(Expr a, Expr b) {
+  return apply(op<ops::And>(), {a, b});
+}
+Expr logical_or(Expr a, Expr b) {
+  return apply(op<ops::Or>(), {a, b});
+}
+Expr select(Expr condition, Expr a, Expr b) {
+  return apply(op<ops::Select>(), {condition, a, b});
+}
+Expr select(Expr condition, Expr a, double b) {
+  return select(condition, a, a.literal(b));
+}
+Expr select(Expr condition, double a, Expr b) {
+  return select(condition, b.literal(a), b);
+}
 Expr cast(Expr x, Element to) {
   return x.element() == to ? x : apply(op<ops::Cast>(), {x}, {{"element", Symbol(name(to))}});
 }
@@ -139,7 +163,8 @@ Expr slice(Expr x, std::vector<int64_t> starts, std::vector<int64_t> limits, std
   strides = or_default(std::move(strides), n, 1);
   std::vector<int64_t> zeros(n, 0), ones(n, 1);
   if (starts == zeros && limits == x.sizes() && strides == ones) return x;
-  return apply(op<ops::Slice>(), {x}, {{"starts", std::move(starts)}, {"limits", std::move(limits)}, {"strides", std::move(strides)}});
+  return apply(op<ops::Slice>(), {x},
+               {{"starts", std::move(starts)}, {"limits", std::move(limits)}, {"strides", std::move(strides)}});
 }
 Expr reverse(Expr x, std::vector<int64_t> axes) {
   if (axes.empty()) return x;
@@ -154,19 +179,32 @@ Expr pad(Expr x, std::vector<int64_t> low, std::vector<int64_t> high, double val
   interior = or_default(std::move(interior), x.rank(), 0);
   std::vector<int64_t> zeros(x.rank(), 0);
   if (low == zeros && high == zeros && interior == zeros) return x;
-  return apply(op<ops::Pad>(), {x},
-               {{"low", std::move(low)}, {"high", std::move(high)}, {"interior", std::move(interior)}, {"value", value}});
+  return apply(
+      op<ops::Pad>(), {x},
+      {{"low", std::move(low)}, {"high", std::move(high)}, {"interior", std::move(interior)}, {"value", value}});
 }
 Expr concatenate(const std::vector<Expr>& parts, int64_t axis) {
   return parts.size() == 1 ? parts[0] : apply(op<ops::Concatenate>(), parts, {{"axis", axis}});
 }
 
-Expr reduce_sum(Expr x, std::vector<int64_t> axes) { return reduce<ops::ReduceSum>(x, std::move(axes)); }
-Expr reduce_prod(Expr x, std::vector<int64_t> axes) { return reduce<ops::ReduceProd>(x, std::move(axes)); }
-Expr reduce_max(Expr x, std::vector<int64_t> axes) { return reduce<ops::ReduceMax>(x, std::move(axes)); }
-Expr reduce_min(Expr x, std::vector<int64_t> axes) { return reduce<ops::ReduceMin>(x, std::move(axes)); }
-Expr argmax(Expr x, int64_t axis) { return apply(op<ops::ArgMax>(), {x}, {{"axis", axis}}); }
-Expr argmin(Expr x, int64_t axis) { return apply(op<ops::ArgMin>(), {x}, {{"axis", axis}}); }
+Expr reduce_sum(Expr x, std::vector<int64_t> axes) {
+  return reduce<ops::ReduceSum>(x, std::move(axes));
+}
+Expr reduce_prod(Expr x, std::vector<int64_t> axes) {
+  return reduce<ops::ReduceProd>(x, std::move(axes));
+}
+Expr reduce_max(Expr x, std::vector<int64_t> axes) {
+  return reduce<ops::ReduceMax>(x, std::move(axes));
+}
+Expr reduce_min(Expr x, std::vector<int64_t> axes) {
+  return reduce<ops::ReduceMin>(x, std::move(axes));
+}
+Expr argmax(Expr x, int64_t axis) {
+  return apply(op<ops::ArgMax>(), {x}, {{"axis", axis}});
+}
+Expr argmin(Expr x, int64_t axis) {
+  return apply(op<ops::ArgMin>(), {x}, {{"axis", axis}});
+}
 
 Expr unreduce(Expr reduced, const std::vector<int64_t>& axes, const std::vector<int64_t>& sizes) {
   std::vector<int64_t> kept;
@@ -175,15 +213,22 @@ Expr unreduce(Expr reduced, const std::vector<int64_t>& axes, const std::vector<
   }
   return broadcast(reduced, std::move(kept), sizes);
 }
-std::vector<int64_t> all_axes(Expr x) { return iota_vector(x.rank()); }
+std::vector<int64_t> all_axes(Expr x) {
+  return iota_vector(x.rank());
+}
 
 Expr contract(Expr a, Expr b, std::vector<int64_t> lhs, std::vector<int64_t> rhs, std::vector<int64_t> out) {
-  return apply(op<ops::Contraction>(), {a, b}, {{"lhs", std::move(lhs)}, {"rhs", std::move(rhs)}, {"out", std::move(out)}});
+  return apply(op<ops::Contraction>(), {a, b},
+               {{"lhs", std::move(lhs)}, {"rhs", std::move(rhs)}, {"out", std::move(out)}});
 }
-Expr gather(Expr x, Expr indices, int64_t axis) { return apply(op<ops::Gather>(), {x, indices}, {{"axis", axis}}); }
+Expr gather(Expr x, Expr indices, int64_t axis) {
+  return apply(op<ops::Gather>(), {x, indices}, {{"axis", axis}});
+}
 Expr scatter_add(Expr indices, Expr updates, int64_t axis, int64_t size) {
   return apply(op<ops::ScatterAdd>(), {indices, updates}, {{"axis", axis}, {"size", size}});
 }
-Expr grad(Expr y, Expr x) { return apply(op<ops::Grad>(), {y, x}); }
+Expr grad(Expr y, Expr x) {
+  return apply(op<ops::Grad>(), {y, x});
+}
 
 }  // namespace gradc

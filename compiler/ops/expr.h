@@ -4,8 +4,8 @@
 
 namespace gradc {
 
-// A node as a value: writes graphs as formulas. Derivative rules, rewrites and the language's lowering are written with it.
-// Number literals become constants of the other operand's type. The builder must outlive the expression.
+// A node as a value: writes graphs as formulas. Derivative rules, rewrites and the language's lowering are written with
+// it. Number literals become constants of the other operand's type. The builder must outlive the expression.
 class Expr {
  public:
   Expr() = default;  // no node: as a derivative, "none flows"
@@ -40,9 +40,9 @@ Expr iota(GraphBuilder& b, int64_t axis, const Type& type);
 Expr random(Expr seed, Expr step, int64_t site, const Type& type);
 
 // ---- point-wise: equal shapes, equal elements ----
-#define GRADC_EXPR_BINARY(fn)  \
-  Expr fn(Expr a, Expr b);     \
-  Expr fn(Expr a, double b);   \
+#define GRADC_EXPR_BINARY(fn) \
+  Expr fn(Expr a, Expr b);    \
+  Expr fn(Expr a, double b);  \
   Expr fn(double a, Expr b);
 GRADC_EXPR_BINARY(operator+)
 GRADC_EXPR_BINARY(operator-)
@@ -93,7 +93,8 @@ Expr transpose(Expr x, std::vector<int64_t> perm);  // axis j of the result is a
 Expr slice(Expr x, std::vector<int64_t> starts, std::vector<int64_t> limits, std::vector<int64_t> strides = {});
 Expr reverse(Expr x, std::vector<int64_t> axes);
 Expr reshape(Expr x, std::vector<int64_t> sizes);
-Expr pad(Expr x, std::vector<int64_t> low, std::vector<int64_t> high, double value = 0, std::vector<int64_t> interior = {});
+Expr pad(Expr x, std::vector<int64_t> low, std::vector<int64_t> high, double value = 0,
+         std::vector<int64_t> interior = {});
 Expr concatenate(const std::vector<Expr>& parts, int64_t axis);
 // Names the axes of a node that have no name yet; sizes in `dims` are not looked at.
 Expr with_dims(Expr x, const std::vector<Dim>& dims);

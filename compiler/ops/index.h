@@ -7,8 +7,12 @@ namespace gradc::ops {
 
 struct Gather {
   static Op info() {
-    return {.name = "gather", .kind = OpKind::Gather, .arity = 2, .doc = "picks x[index] along an axis; the index's axes take its place",
-            .convention = "indices outside are clamped to the nearest end", .index_operands = 0b10};
+    return {.name = "gather",
+            .kind = OpKind::Gather,
+            .arity = 2,
+            .doc = "picks x[index] along an axis; the index's axes take its place",
+            .convention = "indices outside are clamped to the nearest end",
+            .index_operands = 0b10};
   }
   static constexpr AttrSpec attributes[] = {{"axis", AttrKind::Integer}};
   static TypeResult type(TypeArgs t) {
@@ -33,9 +37,12 @@ struct Gather {
 
 struct ScatterAdd {
   static Op info() {
-    return {.name = "scatter_add", .kind = OpKind::ScatterAdd, .arity = 2,
+    return {.name = "scatter_add",
+            .kind = OpKind::ScatterAdd,
+            .arity = 2,
             .doc = "zeros, with updates[i] added at index[i]: the index's axes become one of the given size",
-            .convention = "indices outside are clamped to the nearest end; equal indices add up in order", .index_operands = 0b01};
+            .convention = "indices outside are clamped to the nearest end; equal indices add up in order",
+            .index_operands = 0b01};
   }
   static constexpr AttrSpec attributes[] = {{"axis", AttrKind::Integer}, {"size", AttrKind::Integer}};
   static TypeResult type(TypeArgs t) {
@@ -48,18 +55,23 @@ struct ScatterAdd {
     }
     auto at = static_cast<size_t>(axis);
     for (size_t i = 0; i < indices.rank(); ++i) {
-      if (updates.size(at + i) != indices.size(i)) return refuse("{} does not match {} at axis {}", to_string(updates), to_string(indices), at + i);
+      if (updates.size(at + i) != indices.size(i))
+        return refuse("{} does not match {} at axis {}", to_string(updates), to_string(indices), at + i);
     }
     Type result = updates;
     auto first = result.dims.begin() + axis;
     result.dims.insert(result.dims.erase(first, first + static_cast<int64_t>(indices.rank())), Dim{size, {}});
     return accept(std::move(result));
   }
-  static Grads vjp(Expr ct, Expr y, Expr indices, Expr) { return {no_gradient, gather(ct, indices, y.attrs().integer("axis"))}; }
+  static Grads vjp(Expr ct, Expr y, Expr indices, Expr) {
+    return {no_gradient, gather(ct, indices, y.attrs().integer("axis"))};
+  }
   static std::vector<OpExample> examples() {
-    return {{{{Element::Int, {}}, {Element::F64, {}}}, {{"axis", int64_t{0}}, {"size", int64_t{4}}}},
-            {{{Element::Int, unnamed({3})}, {Element::F64, unnamed({3, 2})}}, {{"axis", int64_t{0}}, {"size", int64_t{4}}}},
-            {{{Element::Int, unnamed({2, 2})}, {Element::F64, unnamed({2, 2, 2, 3})}}, {{"axis", int64_t{1}}, {"size", int64_t{3}}}}};
+    return {
+        {{{Element::Int, {}}, {Element::F64, {}}}, {{"axis", int64_t{0}}, {"size", int64_t{4}}}},
+        {{{Element::Int, unnamed({3})}, {Element::F64, unnamed({3, 2})}}, {{"axis", int64_t{0}}, {"size", int64_t{4}}}},
+        {{{Element::Int, unnamed({2, 2})}, {Element::F64, unnamed({2, 2, 2, 3})}},
+         {{"axis", int64_t{1}}, {"size", int64_t{3}}}}};
   }
 };
 

@@ -52,8 +52,10 @@ std::string attribute_problem(const Attrs& attrs, const std::vector<AttrSpec>& s
   const auto& entries = attrs.entries();
   for (size_t i = 0; i < std::max(entries.size(), specs.size()); ++i) {
     if (i >= specs.size()) return fmt::format("takes no attribute '{}'", entries[i].key);
-    if (i >= entries.size() || entries[i].key != Symbol(specs[i].key)) return fmt::format("attribute '{}' is missing", specs[i].key);
-    if (!is_kind(entries[i].value, specs[i].kind)) return fmt::format("attribute '{}' is of the wrong kind or too large", specs[i].key);
+    if (i >= entries.size() || entries[i].key != Symbol(specs[i].key))
+      return fmt::format("attribute '{}' is missing", specs[i].key);
+    if (!is_kind(entries[i].value, specs[i].kind))
+      return fmt::format("attribute '{}' is of the wrong kind or too large", specs[i].key);
   }
   return {};
 }
@@ -91,14 +93,20 @@ TypeResult infer(const std::vector<Type>& operands, const Attrs& attrs) {
 template <class R, class E, class... Operands, class... Rest>
 R spread(R (*f)(E, E, Operands...), E first, E second, const std::vector<E>& rest) {
   static_assert((std::is_same_v<Operands, E> && ...));
-  return [&]<size_t... I>(std::index_sequence<I...>) { return f(first, second, rest[I]...); }(std::index_sequence_for<Operands...>{});
+  return [&]<size_t... I>(std::index_sequence<I...>) {
+    return f(first, second, rest[I]...);
+  }(std::index_sequence_for<Operands...>{});
 }
-inline Grads spread(Grads (*f)(Expr, Expr, const std::vector<Expr>&), Expr ct, Expr y, const std::vector<Expr>& x) { return f(ct, y, x); }
+inline Grads spread(Grads (*f)(Expr, Expr, const std::vector<Expr>&), Expr ct, Expr y, const std::vector<Expr>& x) {
+  return f(ct, y, x);
+}
 
 template <class... Operands>
 ScalarExpr evaluate(ScalarExpr (*f)(Operands...), const std::vector<ScalarExpr>& x, const Attrs& attrs) {
-  if constexpr ((std::is_same_v<Operands, const Attrs&> || ...)) return f(x[0], attrs);
-  else return [&]<size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }(std::index_sequence_for<Operands...>{});
+  if constexpr ((std::is_same_v<Operands, const Attrs&> || ...))
+    return f(x[0], attrs);
+  else
+    return [&]<size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }(std::index_sequence_for<Operands...>{});
 }
 
 template <class T>
@@ -120,7 +128,8 @@ std::vector<NodeId> derive(GraphBuilder& b, NodeId node, NodeId cotangent, const
   GRADC_ASSERT(grads.size() == operands.size(), "derivative of {}", T::info().name);
   for (size_t i = 0; i < grads.size(); ++i) {
     result.push_back(wanted[i] ? grads[i].id : NodeId());
-    GRADC_ASSERT(!result[i] || b.type(result[i]) == b.type(operands[i]), "derivative of {} for operand {}", T::info().name, i);
+    GRADC_ASSERT(!result[i] || b.type(result[i]) == b.type(operands[i]), "derivative of {} for operand {}",
+                 T::info().name, i);
   }
   return result;
 }
@@ -163,11 +172,11 @@ class Registry final : public OpRegistry {
 
 }  // namespace
 
-#define X(T)                          \
-  template <>                         \
-  const Op& op<ops::T>() {            \
+#define X(T)                             \
+  template <>                            \
+  const Op& op<ops::T>() {               \
     static const Op op = fold<ops::T>(); \
-    return op;                        \
+    return op;                           \
   }
 GRADC_OPS(X)
 #undef X

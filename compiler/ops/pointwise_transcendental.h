@@ -10,11 +10,15 @@ namespace gradc::ops {
 
 struct Pow {
   static Op info() {
-    return {.name = "pow", .arity = 2, .doc = "a to the power b",
-            .convention = "IEEE 754 pow: pow(x, 0) = 1 even for NaN, negative bases take whole exponents, else NaN; int gives 0 for "
-                          "negative exponents; at a = 0 the derivative for b is 0",
-            .stability = "b * a^(b-1) at a = b = 0 would be 0 * inf; the exponent is moved to 1 there",
-            .samples = {{.low = 0.1, .high = 3, .special = {0, 1}}, {.low = -2, .high = 3, .special = {0, 1, 2, 0.5}}}};
+    return {
+        .name = "pow",
+        .arity = 2,
+        .doc = "a to the power b",
+        .convention =
+            "IEEE 754 pow: pow(x, 0) = 1 even for NaN, negative bases take whole exponents, else NaN; int gives 0 for "
+            "negative exponents; at a = 0 the derivative for b is 0",
+        .stability = "b * a^(b-1) at a = b = 0 would be 0 * inf; the exponent is moved to 1 there",
+        .samples = {{.low = 0.1, .high = 3, .special = {0, 1}}, {.low = -2, .high = 3, .special = {0, 1, 2, 0.5}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(numbers); }
   static ScalarExpr value(ScalarExpr a, ScalarExpr b) { return pow(a, b); }
@@ -30,7 +34,10 @@ struct Pow {
 
 struct Exp {
   static Op info() {
-    return {.name = "exp", .doc = "e to the power x", .convention = "0 at -inf", .stability = "overflows f32 above 88.7: losses use log-sum-exp forms",
+    return {.name = "exp",
+            .doc = "e to the power x",
+            .convention = "0 at -inf",
+            .stability = "overflows f32 above 88.7: losses use log-sum-exp forms",
             .samples = {{.low = -20, .high = 20, .special = {0, -0.0, 80, -80, -100}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
@@ -40,8 +47,12 @@ struct Exp {
 
 struct Expm1 {
   static Op info() {
-    return {.name = "expm1", .doc = "exp(x) - 1", .convention = "-1 at -inf, keeps zeros' signs",
-            .stability = "exp(x) - 1 has no right digits near 0, this has all; the derivative is exp(x), as y + 1 has none far below 0",
+    return {.name = "expm1",
+            .doc = "exp(x) - 1",
+            .convention = "-1 at -inf, keeps zeros' signs",
+            .stability =
+                "exp(x) - 1 has no right digits near 0, this has all; the derivative is exp(x), as y + 1 has none far "
+                "below 0",
             .samples = {{.special = {0, -0.0, 1e-10, -1e-10, 20, -40}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
@@ -51,7 +62,9 @@ struct Expm1 {
 
 struct Log {
   static Op info() {
-    return {.name = "log", .doc = "natural logarithm", .convention = "-inf at 0 and -0, NaN below",
+    return {.name = "log",
+            .doc = "natural logarithm",
+            .convention = "-inf at 0 and -0, NaN below",
             .samples = {{.low = 0.1, .high = 10, .special = {1, 1e-30, 1e30}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
@@ -61,7 +74,9 @@ struct Log {
 
 struct Log1p {
   static Op info() {
-    return {.name = "log1p", .doc = "log(1 + x)", .convention = "-inf at -1, NaN below, keeps zeros' signs",
+    return {.name = "log1p",
+            .doc = "log(1 + x)",
+            .convention = "-inf at -1, NaN below, keeps zeros' signs",
             .stability = "log(1 + x) has no right digits near 0, this has all",
             .samples = {{.low = -0.8, .high = 5, .special = {0, -0.0, 1e-10, -1e-10, 1e20}}}};
   }
@@ -72,8 +87,12 @@ struct Log1p {
 
 struct Sqrt {
   static Op info() {
-    return {.name = "sqrt", .doc = "square root", .convention = "keeps zeros' signs, NaN below 0; the derivative at 0 is inf",
-            .samples = {{.low = 0.1, .high = 10, .special = {0, -0.0, 1, 1e-30, 1e30}}}, .ulp_f32 = 0.5, .ulp_f64 = 0.5};
+    return {.name = "sqrt",
+            .doc = "square root",
+            .convention = "keeps zeros' signs, NaN below 0; the derivative at 0 is inf",
+            .samples = {{.low = 0.1, .high = 10, .special = {0, -0.0, 1, 1e-30, 1e30}}},
+            .ulp_f32 = 0.5,
+            .ulp_f64 = 0.5};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
   static ScalarExpr value(ScalarExpr x) { return sqrt(x); }
@@ -82,7 +101,9 @@ struct Sqrt {
 
 struct Rsqrt {
   static Op info() {
-    return {.name = "rsqrt", .doc = "1 / sqrt(x)", .convention = "inf at 0, -inf at -0, 0 at inf, NaN below 0",
+    return {.name = "rsqrt",
+            .doc = "1 / sqrt(x)",
+            .convention = "inf at 0, -inf at -0, 0 at inf, NaN below 0",
             .samples = {{.low = 0.1, .high = 10, .special = {1, 1e-30, 1e30}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
@@ -93,7 +114,9 @@ struct Rsqrt {
 
 struct Sin {
   static Op info() {
-    return {.name = "sin", .doc = "sine, x in radians", .convention = "NaN at infinities, keeps zeros' signs",
+    return {.name = "sin",
+            .doc = "sine, x in radians",
+            .convention = "NaN at infinities, keeps zeros' signs",
             .stability = "arguments are reduced by more digits of pi than the element has",
             .samples = {{.low = -10, .high = 10, .special = {0, -0.0, 3.14159265358979, 1e5}}}};
   }
@@ -104,7 +127,9 @@ struct Sin {
 
 struct Cos {
   static Op info() {
-    return {.name = "cos", .doc = "cosine, x in radians", .convention = "NaN at infinities",
+    return {.name = "cos",
+            .doc = "cosine, x in radians",
+            .convention = "NaN at infinities",
             .stability = "arguments are reduced by more digits of pi than the element has",
             .samples = {{.low = -10, .high = 10, .special = {0, 1.5707963267949, 1e5}}}};
   }
@@ -115,9 +140,13 @@ struct Cos {
 
 struct Tanh {
   static Op info() {
-    return {.name = "tanh", .doc = "hyperbolic tangent", .convention = "-1 and 1 at the infinities, keeps zeros' signs",
-            .stability = "the derivative (1 - y) * (1 + y) loses one rounding less than 1 - y * y; both are exact to an ulp of 1",
-            .samples = {{.special = {0, -0.0, 1e-10, 20, -20}}}};
+    return {
+        .name = "tanh",
+        .doc = "hyperbolic tangent",
+        .convention = "-1 and 1 at the infinities, keeps zeros' signs",
+        .stability =
+            "the derivative (1 - y) * (1 + y) loses one rounding less than 1 - y * y; both are exact to an ulp of 1",
+        .samples = {{.special = {0, -0.0, 1e-10, 20, -20}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
   static ScalarExpr value(ScalarExpr x) { return tanh(x); }
@@ -126,10 +155,16 @@ struct Tanh {
 
 struct Sigmoid {
   static Op info() {
-    return {.name = "sigmoid", .doc = "1 / (1 + exp(-x))", .convention = "0 and 1 at the infinities",
-            .stability = "exp(-x) overflows f32 below -88 and would give 0 where the value is a subnormal; with e = exp(-|x|) nothing overflows. "
-                         "The derivative y * (1 - y) is exact to an ulp of 1; the stability rewrites keep more where it matters",
-            .samples = {{.low = -8, .high = 8, .special = {0, -0.0, 20, -20, 88, -88, -100, 1000, -1000}}}, .ulp_f32 = 4, .ulp_f64 = 4};
+    return {.name = "sigmoid",
+            .doc = "1 / (1 + exp(-x))",
+            .convention = "0 and 1 at the infinities",
+            .stability =
+                "exp(-x) overflows f32 below -88 and would give 0 where the value is a subnormal; with e = exp(-|x|) "
+                "nothing overflows. "
+                "The derivative y * (1 - y) is exact to an ulp of 1; the stability rewrites keep more where it matters",
+            .samples = {{.low = -8, .high = 8, .special = {0, -0.0, 20, -20, 88, -88, -100, 1000, -1000}}},
+            .ulp_f32 = 4,
+            .ulp_f64 = 4};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
   static ScalarExpr value(ScalarExpr x) {
@@ -141,9 +176,15 @@ struct Sigmoid {
 
 struct Softplus {
   static Op info() {
-    return {.name = "softplus", .doc = "log(1 + exp(x))", .convention = "0 at -inf, inf at inf",
-            .stability = "exp overflows f32 above 88; max(x, 0) + log1p(exp(-|x|)) does not, and keeps all digits of the tail below 0",
-            .samples = {{.low = -8, .high = 8, .special = {0, 20, -20, 100, -100, 1000}}}, .ulp_f32 = 4, .ulp_f64 = 4};
+    return {.name = "softplus",
+            .doc = "log(1 + exp(x))",
+            .convention = "0 at -inf, inf at inf",
+            .stability =
+                "exp overflows f32 above 88; max(x, 0) + log1p(exp(-|x|)) does not, and keeps all digits of the tail "
+                "below 0",
+            .samples = {{.low = -8, .high = 8, .special = {0, 20, -20, 100, -100, 1000}}},
+            .ulp_f32 = 4,
+            .ulp_f64 = 4};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }
   static ScalarExpr value(ScalarExpr x) { return max(x, 0) + log1p(exp(-abs(x))); }
@@ -152,7 +193,9 @@ struct Softplus {
 
 struct Erf {
   static Op info() {
-    return {.name = "erf", .doc = "error function", .convention = "-1 and 1 at the infinities, keeps zeros' signs",
+    return {.name = "erf",
+            .doc = "error function",
+            .convention = "-1 and 1 at the infinities, keeps zeros' signs",
             .samples = {{.special = {0, -0.0, 1e-10, 10, -10}}}};
   }
   static TypeResult type(TypeArgs t) { return t.pointwise(floats); }

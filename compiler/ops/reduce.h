@@ -7,8 +7,14 @@ namespace gradc::ops {
 
 struct Reduction {
   static constexpr AttrSpec attributes[] = {{"axes", AttrKind::Integers}};
-  static Op describe(const char* name, Combiner combiner, const char* doc, const char* convention, const char* stability = "") {
-    return {.name = name, .kind = OpKind::Reduction, .doc = doc, .convention = convention, .stability = stability, .combiner = combiner};
+  static Op describe(const char* name, Combiner combiner, const char* doc, const char* convention,
+                     const char* stability = "") {
+    return {.name = name,
+            .kind = OpKind::Reduction,
+            .doc = doc,
+            .convention = convention,
+            .stability = stability,
+            .combiner = combiner};
   }
   static TypeResult type(TypeArgs t) {
     if (std::string p = t.element_problem(numbers); !p.empty()) return {std::nullopt, p};
@@ -31,8 +37,9 @@ struct Reduction {
 
 struct ReduceSum : Reduction {
   static Op info() {
-    return describe("reduce_sum", Combiner::Sum, "sum over axes", "int wraps",
-                    "the interpreter adds in double; compiled code adds in a fixed tree that depends on the shape alone");
+    return describe(
+        "reduce_sum", Combiner::Sum, "sum over axes", "int wraps",
+        "the interpreter adds in double; compiled code adds in a fixed tree that depends on the shape alone");
   }
   static Grads vjp(Expr ct, Expr y, Expr x) { return {unreduce(ct, axes(y), x.sizes())}; }
 };
@@ -40,11 +47,13 @@ struct ReduceSum : Reduction {
 struct ReduceProd : Reduction {
   static Op info() {
     return describe("reduce_prod", Combiner::Prod, "product over axes", "int wraps",
-                    "the derivative is the product of the other elements, from running products of both sides: y / x would fail at zeros");
+                    "the derivative is the product of the other elements, from running products of both sides: y / x "
+                    "would fail at zeros");
   }
 
-  // Products of all elements before each one along the last axis (or after, for reversed x): shifted by one and then doubled,
-  // so that n elements take log n steps, nothing is divided, and derivatives of any order are ordinary products.
+  // Products of all elements before each one along the last axis (or after, for reversed x): shifted by one and then
+  // doubled, so that n elements take log n steps, nothing is divided, and derivatives of any order are ordinary
+  // products.
   static Expr product_before(Expr x) {
     int64_t n = x.sizes().back();
     Expr p = shift(x, 1);
@@ -100,9 +109,13 @@ struct ReduceMin : Extreme {
 
 struct ArgExtreme {
   static constexpr AttrSpec attributes[] = {{"axis", AttrKind::Integer}};
-  static constexpr const char* not_differentiable = "an index is a whole number: it jumps where it changes and is constant elsewhere";
+  static constexpr const char* not_differentiable =
+      "an index is a whole number: it jumps where it changes and is constant elsewhere";
   static Op describe(const char* name, Combiner combiner, const char* doc) {
-    return {.name = name, .kind = OpKind::ArgReduction, .doc = doc, .convention = "the first of equal extremes; NaN counts as the extreme; -0 equals 0",
+    return {.name = name,
+            .kind = OpKind::ArgReduction,
+            .doc = doc,
+            .convention = "the first of equal extremes; NaN counts as the extreme; -0 equals 0",
             .combiner = combiner};
   }
   static TypeResult type(TypeArgs t) {
@@ -114,7 +127,8 @@ struct ArgExtreme {
     return accept(std::move(result));
   }
   static std::vector<OpExample> examples() {
-    return {{{{Element::F64, unnamed({5})}}, {{"axis", int64_t{0}}}}, {{{Element::F64, unnamed({3, 4})}}, {{"axis", int64_t{1}}}}};
+    return {{{{Element::F64, unnamed({5})}}, {{"axis", int64_t{0}}}},
+            {{{Element::F64, unnamed({3, 4})}}, {{"axis", int64_t{1}}}}};
   }
 };
 

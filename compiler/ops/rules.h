@@ -29,7 +29,9 @@ struct AttrSpec {
   AttrKind kind;
 };
 
-constexpr unsigned bit(Element e) { return 1u << static_cast<unsigned>(e); }
+constexpr unsigned bit(Element e) {
+  return 1u << static_cast<unsigned>(e);
+}
 inline constexpr unsigned bools = bit(Element::Bool), floats = bit(Element::F32) | bit(Element::F64),
                           numbers = floats | bit(Element::Int), anything = numbers | bools;
 
@@ -37,10 +39,16 @@ template <class... Args>
 TypeResult refuse(fmt::format_string<Args...> format, Args&&... args) {
   return {std::nullopt, fmt::format(format, std::forward<Args>(args)...)};
 }
-inline TypeResult accept(Type t) { return {std::move(t), {}}; }
+inline TypeResult accept(Type t) {
+  return {std::move(t), {}};
+}
 
-inline bool in_range(int64_t axis, size_t rank) { return axis >= 0 && axis < static_cast<int64_t>(rank); }
-inline bool contains(const std::vector<int64_t>& v, int64_t x) { return std::find(v.begin(), v.end(), x) != v.end(); }
+inline bool in_range(int64_t axis, size_t rank) {
+  return axis >= 0 && axis < static_cast<int64_t>(rank);
+}
+inline bool contains(const std::vector<int64_t>& v, int64_t x) {
+  return std::find(v.begin(), v.end(), x) != v.end();
+}
 
 // Axes that exist, each once.
 inline bool distinct_axes(const std::vector<int64_t>& axes, size_t rank) {
@@ -60,7 +68,9 @@ inline std::vector<Dim> unnamed(const std::vector<int64_t>& sizes) {
   return dims;
 }
 // The axis after an operation that may change its size: the name stays while the size does.
-inline Dim resized(const Dim& d, int64_t size) { return size == d.size ? d : Dim{size, {}}; }
+inline Dim resized(const Dim& d, int64_t size) {
+  return size == d.size ? d : Dim{size, {}};
+}
 
 // What a type rule sees.
 struct TypeArgs {
@@ -76,7 +86,9 @@ struct TypeArgs {
     for (size_t i = first; i < operands.size(); ++i) {
       if (!(bit(operands[i].element) & allowed)) {
         return fmt::format("operand {} is {}, which is not {}", i, to_string(operands[i]),
-                           allowed == floats ? "a float" : allowed == numbers ? "a number" : "bool");
+                           allowed == floats    ? "a float"
+                           : allowed == numbers ? "a number"
+                                                : "bool");
       }
     }
     return {};

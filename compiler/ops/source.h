@@ -7,11 +7,16 @@ namespace gradc::ops {
 
 struct Input {
   static Op info() {
-    return {.name = "input", .kind = OpKind::Input, .arity = 0, .doc = "a value from outside the graph",
+    return {.name = "input",
+            .kind = OpKind::Input,
+            .arity = 0,
+            .doc = "a value from outside the graph",
             .convention = "role is data, parameter, state, step (scalar f64, counts from 1) or seed (scalar int)"};
   }
-  static constexpr AttrSpec attributes[] = {
-      {"name", AttrKind::Text}, {"role", AttrKind::Text}, {"element", AttrKind::ElementName}, {"sizes", AttrKind::Integers}};
+  static constexpr AttrSpec attributes[] = {{"name", AttrKind::Text},
+                                            {"role", AttrKind::Text},
+                                            {"element", AttrKind::ElementName},
+                                            {"sizes", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
     Symbol role = t.attrs.text("role");
     TypeResult r = t.declared(anything);
@@ -24,14 +29,20 @@ struct Input {
   }
   static Grads vjp(Expr, Expr) { return {}; }
   static std::vector<OpExample> examples() {
-    return {{{}, {{"name", Symbol("w")}, {"role", Symbol(role::parameter)}, {"element", Symbol("f64")},
-                  {"sizes", std::vector<int64_t>{2, 3}}}}};
+    return {{{},
+             {{"name", Symbol("w")},
+              {"role", Symbol(role::parameter)},
+              {"element", Symbol("f64")},
+              {"sizes", std::vector<int64_t>{2, 3}}}}};
   }
 };
 
 struct Constant {
   static Op info() {
-    return {.name = "constant", .kind = OpKind::Constant, .arity = 0, .doc = "the same value in every element",
+    return {.name = "constant",
+            .kind = OpKind::Constant,
+            .arity = 0,
+            .doc = "the same value in every element",
             .convention = "rounded to the element type; int takes whole numbers, bool 0 and 1"};
   }
   static constexpr AttrSpec attributes[] = {
@@ -54,7 +65,10 @@ struct Constant {
 
 struct Iota {
   static Op info() {
-    return {.name = "iota", .kind = OpKind::Iota, .arity = 0, .doc = "the index along an axis",
+    return {.name = "iota",
+            .kind = OpKind::Iota,
+            .arity = 0,
+            .doc = "the index along an axis",
             .convention = "counts from 0; in floats rounded to nearest"};
   }
   static constexpr AttrSpec attributes[] = {
@@ -73,14 +87,19 @@ struct Iota {
 
 struct Random {
   static Op info() {
-    return {.name = "random", .kind = OpKind::Random, .arity = 2, .doc = "uniform in [0, 1): Philox 4x32-10 of (seed, step, site, index)",
-            .convention = "24 random bits in f32, 53 in f64; a constant to derivatives", .index_operands = 0b11};
+    return {.name = "random",
+            .kind = OpKind::Random,
+            .arity = 2,
+            .doc = "uniform in [0, 1): Philox 4x32-10 of (seed, step, site, index)",
+            .convention = "24 random bits in f32, 53 in f64; a constant to derivatives",
+            .index_operands = 0b11};
   }
   static constexpr AttrSpec attributes[] = {
       {"site", AttrKind::Integer}, {"element", AttrKind::ElementName}, {"sizes", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
     if (!(t[0] == Type{Element::Int, {}})) return refuse("the seed is {}, not a scalar int", to_string(t[0]));
-    if (t[1].rank() != 0 || t[1].element == Element::Bool) return refuse("the step is {}, not a scalar number", to_string(t[1]));
+    if (t[1].rank() != 0 || t[1].element == Element::Bool)
+      return refuse("the step is {}, not a scalar number", to_string(t[1]));
     return t.declared(floats);
   }
   static Grads vjp(Expr, Expr, Expr, Expr) { return {no_gradient, no_gradient}; }

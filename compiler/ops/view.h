@@ -5,17 +5,22 @@
 // Operations that move elements and compute nothing.
 namespace gradc::ops {
 
-inline Type example_type(std::vector<int64_t> sizes, Element e = Element::F64) { return {e, unnamed(sizes)}; }
+inline Type example_type(std::vector<int64_t> sizes, Element e = Element::F64) {
+  return {e, unnamed(sizes)};
+}
 
 struct Broadcast {
   static Op info() {
-    return {.name = "broadcast", .kind = OpKind::View, .doc = "repeats x along new axes; axis i of x becomes axis axes[i]",
+    return {.name = "broadcast",
+            .kind = OpKind::View,
+            .doc = "repeats x along new axes; axis i of x becomes axis axes[i]",
             .convention = "sizes of matched axes are equal: an axis of size 1 is reshaped away first"};
   }
   static constexpr AttrSpec attributes[] = {{"axes", AttrKind::Integers}, {"sizes", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
     const auto &axes = t.ints("axes"), &sizes = t.ints("sizes");
-    if (axes.size() != t[0].rank() || !distinct_axes(axes, sizes.size())) return refuse("axes do not place those of {}", to_string(t[0]));
+    if (axes.size() != t[0].rank() || !distinct_axes(axes, sizes.size()))
+      return refuse("axes do not place those of {}", to_string(t[0]));
     Type result{t[0].element, unnamed(sizes)};
     for (size_t i = 0; i < axes.size(); ++i) {
       Dim& to = result.dims[static_cast<size_t>(axes[i])];
@@ -36,7 +41,8 @@ struct Broadcast {
     }
     // The sum leaves the axes in ascending order; x may have them in another.
     std::sort(order.begin(), order.end());
-    for (size_t i = 0; i < x.rank(); ++i) perm.push_back(std::find(order.begin(), order.end(), axes[i]) - order.begin());
+    for (size_t i = 0; i < x.rank(); ++i)
+      perm.push_back(std::find(order.begin(), order.end(), axes[i]) - order.begin());
     return {transpose(reduce_sum(ct, repeated), perm)};
   }
   static std::vector<OpExample> examples() {
@@ -49,13 +55,16 @@ struct Broadcast {
 
 struct Transpose {
   static Op info() {
-    return {.name = "transpose", .kind = OpKind::View, .doc = "reorders axes; axis j of the result is axis perm[j] of x",
+    return {.name = "transpose",
+            .kind = OpKind::View,
+            .doc = "reorders axes; axis j of the result is axis perm[j] of x",
             .convention = "perm names every axis once"};
   }
   static constexpr AttrSpec attributes[] = {{"perm", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
     const auto& perm = t.ints("perm");
-    if (perm.size() != t[0].rank() || !distinct_axes(perm, perm.size())) return refuse("perm does not reorder the axes of {}", to_string(t[0]));
+    if (perm.size() != t[0].rank() || !distinct_axes(perm, perm.size()))
+      return refuse("perm does not reorder the axes of {}", to_string(t[0]));
     Type result{t[0].element, {}};
     for (int64_t p : perm) result.dims.push_back(t[0].dims[static_cast<size_t>(p)]);
     return accept(std::move(result));
@@ -79,7 +88,9 @@ struct Transpose {
 
 struct Slice {
   static Op info() {
-    return {.name = "slice", .kind = OpKind::View, .doc = "x[start], x[start + stride], ... below limit, along each axis",
+    return {.name = "slice",
+            .kind = OpKind::View,
+            .doc = "x[start], x[start + stride], ... below limit, along each axis",
             .convention = "never empty and never outside: 0 <= start < limit <= size"};
   }
   static constexpr AttrSpec attributes[] = {
@@ -87,11 +98,13 @@ struct Slice {
   static TypeResult type(TypeArgs t) {
     const auto &starts = t.ints("starts"), &limits = t.ints("limits"), &strides = t.ints("strides");
     size_t n = t[0].rank();
-    if (starts.size() != n || limits.size() != n || strides.size() != n) return refuse("{} needs {} bounds", to_string(t[0]), n);
+    if (starts.size() != n || limits.size() != n || strides.size() != n)
+      return refuse("{} needs {} bounds", to_string(t[0]), n);
     Type result = t[0];
     for (size_t i = 0; i < n; ++i) {
       if (starts[i] < 0 || starts[i] >= limits[i] || limits[i] > t[0].size(i) || strides[i] < 1) {
-        return refuse("[{}..{}) by {} does not lie in axis {} of {}", starts[i], limits[i], strides[i], i, to_string(t[0]));
+        return refuse("[{}..{}) by {} does not lie in axis {} of {}", starts[i], limits[i], strides[i], i,
+                      to_string(t[0]));
       }
       result.dims[i] = resized(t[0].dims[i], (limits[i] - starts[i] - 1) / strides[i] + 1);
     }
@@ -121,7 +134,10 @@ struct Slice {
 
 struct Reverse {
   static Op info() {
-    return {.name = "reverse", .kind = OpKind::View, .doc = "runs backwards along axes", .convention = "axes in ascending order"};
+    return {.name = "reverse",
+            .kind = OpKind::View,
+            .doc = "runs backwards along axes",
+            .convention = "axes in ascending order"};
   }
   static constexpr AttrSpec attributes[] = {{"axes", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
@@ -145,13 +161,16 @@ struct Reverse {
 
 struct Reshape {
   static Op info() {
-    return {.name = "reshape", .kind = OpKind::Reshape, .doc = "the same elements in row-major order under another shape",
+    return {.name = "reshape",
+            .kind = OpKind::Reshape,
+            .doc = "the same elements in row-major order under another shape",
             .convention = "axes that stay at the front or at the back keep their names"};
   }
   static constexpr AttrSpec attributes[] = {{"sizes", AttrKind::Integers}};
   static TypeResult type(TypeArgs t) {
     Type result{t[0].element, unnamed(t.ints("sizes"))};
-    if (result.count() != t[0].count()) return refuse("{} has {} elements, not {}", to_string(t[0]), t[0].count(), result.count());
+    if (result.count() != t[0].count())
+      return refuse("{} has {} elements, not {}", to_string(t[0]), t[0].count(), result.count());
     const std::vector<Dim>& from = t[0].dims;
     std::vector<Dim>& to = result.dims;
     size_t shorter = std::min(from.size(), to.size()), front = 0;
@@ -165,22 +184,28 @@ struct Reshape {
   }
   static Grads vjp(Expr ct, Expr, Expr x) { return {reshape(ct, x.sizes())}; }
   static std::vector<OpExample> examples() {
-    return {{{example_type({2, 6})}, {{"sizes", std::vector<int64_t>{3, 4}}}}, {{example_type({1})}, {{"sizes", std::vector<int64_t>{}}}}};
+    return {{{example_type({2, 6})}, {{"sizes", std::vector<int64_t>{3, 4}}}},
+            {{example_type({1})}, {{"sizes", std::vector<int64_t>{}}}}};
   }
 };
 
 struct Pad {
   static Op info() {
-    return {.name = "pad", .kind = OpKind::Pad, .doc = "x with `low` and `high` copies of a value round it and `interior` between neighbours",
+    return {.name = "pad",
+            .kind = OpKind::Pad,
+            .doc = "x with `low` and `high` copies of a value round it and `interior` between neighbours",
             .convention = "widths are not negative"};
   }
-  static constexpr AttrSpec attributes[] = {
-      {"low", AttrKind::Integers}, {"high", AttrKind::Integers}, {"interior", AttrKind::Integers}, {"value", AttrKind::Number}};
+  static constexpr AttrSpec attributes[] = {{"low", AttrKind::Integers},
+                                            {"high", AttrKind::Integers},
+                                            {"interior", AttrKind::Integers},
+                                            {"value", AttrKind::Number}};
   static constexpr int64_t widest_interior = 1 << 20;  // keeps sizes from overflowing
   static TypeResult type(TypeArgs t) {
     const auto &low = t.ints("low"), &high = t.ints("high"), &interior = t.ints("interior");
     size_t n = t[0].rank();
-    if (low.size() != n || high.size() != n || interior.size() != n) return refuse("{} needs {} widths", to_string(t[0]), n);
+    if (low.size() != n || high.size() != n || interior.size() != n)
+      return refuse("{} needs {} widths", to_string(t[0]), n);
     Type result = t[0];
     for (size_t i = 0; i < n; ++i) {
       if (low[i] < 0 || high[i] < 0 || interior[i] < 0 || interior[i] > widest_interior) {
@@ -208,7 +233,10 @@ struct Pad {
 
 struct Concatenate {
   static Op info() {
-    return {.name = "concatenate", .kind = OpKind::Concatenate, .arity = -1, .doc = "operands one after the other along an axis",
+    return {.name = "concatenate",
+            .kind = OpKind::Concatenate,
+            .arity = -1,
+            .doc = "operands one after the other along an axis",
             .convention = "all other axes are equal"};
   }
   static constexpr AttrSpec attributes[] = {{"axis", AttrKind::Integer}};

@@ -76,7 +76,9 @@ TEST_CASE("a graph reads as its lines say") {
 TEST_CASE("printing what was parsed gives the same text") {
   Sample s;
   std::string text = print(s.g, s.sources);
-  SECTION("with the sources at hand") { CHECK(reprint(text, s.sources) == text); }
+  SECTION("with the sources at hand") {
+    CHECK(reprint(text, s.sources) == text);
+  }
   SECTION("without them") {
     SourceManager empty;
     CHECK(reprint(text, empty) == text);
@@ -103,7 +105,8 @@ TEST_CASE("every operation's examples print and parse back") {
       GraphBuilder b(g);
       g.name = op->name;
       std::vector<NodeId> operands;
-      for (const Type& t : e.operands) operands.push_back(input(b, Symbol("x" + std::to_string(operands.size())), role::data, t).id);
+      for (const Type& t : e.operands)
+        operands.push_back(input(b, Symbol("x" + std::to_string(operands.size())), role::data, t).id);
       g.outputs.push_back({"y", OutputKind::Value, b.add(*op, operands, e.attrs)});
       std::string text = print(g, sources);
       CHECK(reprint(text, sources) == text);
@@ -115,8 +118,8 @@ TEST_CASE("every operation's examples print and parse back") {
 TEST_CASE("numbers keep every bit") {
   SourceManager sources;
   double odd_nan = std::bit_cast<double>(0xFFF8000000000123ull);
-  for (double v : {0.0, -0.0, 1.0, -1.0, 0.1, 1e300, 5e-324, 1e16, 123456789.0, 0x1p53, -1e-5, double(INFINITY), -double(INFINITY),
-                   std::numeric_limits<double>::quiet_NaN(), odd_nan}) {
+  for (double v : {0.0, -0.0, 1.0, -1.0, 0.1, 1e300, 5e-324, 1e16, 123456789.0, 0x1p53, -1e-5, double(INFINITY),
+                   -double(INFINITY), std::numeric_limits<double>::quiet_NaN(), odd_nan}) {
     Graph g;
     GraphBuilder b(g);
     g.outputs.push_back({"c", OutputKind::Value, constant(b, v, {Element::F64, {}}).id});
@@ -129,7 +132,8 @@ TEST_CASE("numbers keep every bit") {
 
 TEST_CASE("names that are no words are quoted") {
   SourceManager sources;
-  for (std::string name : {"h1", "h1.W", "blocks[0].W", "d(loss)/d(h1)", "two words", "\"quoted\\\"", "a\nb; c", "inf", "nan", "0x", "größe", "%3", "a\tb"}) {
+  for (std::string name : {"h1", "h1.W", "blocks[0].W", "d(loss)/d(h1)", "two words", "\"quoted\\\"", "a\nb; c", "inf",
+                           "nan", "0x", "größe", "%3", "a\tb"}) {
     Graph g;
     GraphBuilder b(g);
     g.name = Symbol(name);
@@ -149,7 +153,10 @@ TEST_CASE("names that are no words are quoted") {
 
 TEST_CASE("graphs written by hand may number nodes freely and leave out what is optional") {
   SourceManager sources;
-  std::string text = reprint("; a comment\ngraph g {\n\n %7 : f32[2]=input{name=x,role=data,element=f32,sizes=[2]}\n %20:f32[2] = exp %7 ; e\n output y = %20\n}\n", sources);
+  std::string text = reprint(
+      "; a comment\ngraph g {\n\n %7 : f32[2]=input{name=x,role=data,element=f32,sizes=[2]}\n %20:f32[2] = exp %7 ; "
+      "e\n output y = %20\n}\n",
+      sources);
   CHECK_THAT(text, Contains("%1 : f32[2] = exp %0"));
 }
 
@@ -165,13 +172,16 @@ TEST_CASE("what is wrong with a graph's text is said with its line") {
   CHECK(parse_error(x + "%1 : f32[3] = exp %0\n}") == "line 3: %1 is f32[2], not f32[3]");
   CHECK(parse_error(x + "%1 : f32[2] = add %0\n}") == "line 3: add: takes 2 operands, not 1");
   CHECK(parse_error(x + "%1 : f32[2] = exp %0 {axis=1}\n}") == "line 3: exp: takes no attribute 'axis'");
-  CHECK(parse_error(x + "%1 : f32[] = reduce_sum %0 {axes=1}\n}") == "line 3: reduce_sum: attribute 'axes' is of the wrong kind or too large");
-  CHECK(parse_error(x + "%1 : f32[] = reduce_sum %0 {axes=[1]}\n}") == "line 3: reduce_sum: axes are not ascending axes of f32[2]");
+  CHECK(parse_error(x + "%1 : f32[] = reduce_sum %0 {axes=1}\n}") ==
+        "line 3: reduce_sum: attribute 'axes' is of the wrong kind or too large");
+  CHECK(parse_error(x + "%1 : f32[] = reduce_sum %0 {axes=[1]}\n}") ==
+        "line 3: reduce_sum: axes are not ascending axes of f32[2]");
   CHECK(parse_error(x + "%1 : f32[2] = exp %0 x\n}") == "line 3: did not expect 'x'");
   CHECK(parse_error(x + "%1 : f32[2] = exp %0 @4\n}") == "line 3: there is no provenance set 4");
   CHECK(parse_error(x + "output \"y = %0\n}") == "line 3: a quoted name does not end");
   CHECK(parse_error(x + "}\nprovenance {\norigin 0 = file 0 1:1 to 1:2\n}") == "line 5: there is no file 0");
-  CHECK(parse_error(x + "}\nprovenance {\nfile 0 = \"a\"\norigin 0 = file 0 4000000000:1 to 1:2\n}") == "line 6: the place is out of range");
+  CHECK(parse_error(x + "}\nprovenance {\nfile 0 = \"a\"\norigin 0 = file 0 4000000000:1 to 1:2\n}") ==
+        "line 6: the place is out of range");
   CHECK(parse_error(x + "}\nprovenance {\nset 0 = origin 0\n}") == "line 5: there is no origin 0");
 }
 

@@ -15,7 +15,9 @@ namespace {
 using V = std::vector<double>;
 const double inf = INFINITY, not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-Type vector_of(size_t n, Element e = Element::F64) { return {e, {{static_cast<int64_t>(n), {}}}}; }
+Type vector_of(size_t n, Element e = Element::F64) {
+  return {e, {{static_cast<int64_t>(n), {}}}};
+}
 
 // d sum(f(x)) / dx
 template <class F>
@@ -86,7 +88,8 @@ TEST_CASE("the branch that select does not take cannot spoil the derivative") {
   auto safe = [](Expr x) { return select(gt(x, 0), sqrt(select(gt(x, 0), x, 1)), 0); };
   CHECK(derivative({-1, 0, 4}, safe) == V{0, 0, 0.25});
   Fixture f;
-  Expr c = f.input(vector_of(2, Element::Bool), {1, 0}), a = f.input(vector_of(2), {not_a_number, not_a_number}), b = f.input(vector_of(2), {5, 6});
+  Expr c = f.input(vector_of(2, Element::Bool), {1, 0}), a = f.input(vector_of(2), {not_a_number, not_a_number}),
+       b = f.input(vector_of(2), {5, 6});
   Expr sum = reduce_sum(select(c, b, a) * b, {0});
   CHECK(same(f.eval(grad(sum, b)), {10, not_a_number}));
   CHECK(f.eval(grad(reduce_sum(select(c, a, b), {0}), b)) == V{0, 1});

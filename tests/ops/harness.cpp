@@ -35,7 +35,9 @@ std::vector<double> Fixture::eval(Expr e) {
   return values(evaluate(expanded.graph, inputs).at("result"));
 }
 
-const SampleDomain& domain(const Op& op, size_t i) { return op.samples[std::min(i, op.samples.size() - 1)]; }
+const SampleDomain& domain(const Op& op, size_t i) {
+  return op.samples[std::min(i, op.samples.size() - 1)];
+}
 
 double draw(const SampleDomain& d, Element element, Numbers& numbers, bool smooth) {
   for (;;) {

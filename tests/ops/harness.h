@@ -45,11 +45,13 @@ struct Fixture {
   std::vector<double> eval(Expr e);
 };
 
-// Samples for operand `i` of an operation: drawn from its domain and away from kinks (with `smooth`), or its special values.
+// Samples for operand `i` of an operation: drawn from its domain and away from kinks (with `smooth`), or its special
+// values.
 const SampleDomain& domain(const Op& op, size_t i);
 double draw(const SampleDomain& d, Element element, Numbers& numbers, bool smooth);
 
-// Point-wise signatures that an operation accepts, as operand elements and attributes: all operands alike, or its examples.
+// Point-wise signatures that an operation accepts, as operand elements and attributes: all operands alike, or its
+// examples.
 std::vector<OpExample> signatures(const Op& op);
 std::string describe(const Op& op, const OpExample& e);
 

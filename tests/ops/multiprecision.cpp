@@ -75,7 +75,8 @@ Mp step(const ScalarInst& inst, const std::vector<Mp>& values) {
   if (Unary f = unary(inst.op)) return f(r.get(), arg(0).get(), MPFR_RNDN), r;
   if (Binary f = binary(inst.op)) return f(r.get(), arg(0).get(), arg(1).get(), MPFR_RNDN), r;
   switch (inst.op) {
-    case ScalarOp::Const: return inst.type == Element::F32 ? static_cast<double>(static_cast<float>(inst.constant)) : inst.constant;
+    case ScalarOp::Const:
+      return inst.type == Element::F32 ? static_cast<double>(static_cast<float>(inst.constant)) : inst.constant;
     case ScalarOp::Min: return extreme(arg(0), arg(1), false);
     case ScalarOp::Max: return extreme(arg(0), arg(1), true);
     case ScalarOp::Fma: return mpfr_fma(r.get(), arg(0).get(), arg(1).get(), arg(2).get(), MPFR_RNDN), r;
@@ -110,7 +111,8 @@ double ulp_distance(double got, const Mp& exact, Element element) {
   if (!is_float(element)) return got == rounded ? 0 : INFINITY;
   bool single = element == Element::F32;
   int digits = single ? 24 : 53, lowest = single ? -149 : -1074;
-  int exponent = mpfr_zero_p(exact.get()) ? lowest : std::max<int>(lowest, static_cast<int>(mpfr_get_exp(exact.get())) - digits);
+  int exponent =
+      mpfr_zero_p(exact.get()) ? lowest : std::max<int>(lowest, static_cast<int>(mpfr_get_exp(exact.get())) - digits);
   return std::fabs(((Mp(got) - exact) / Mp(std::ldexp(1.0, exponent))).to_double());
 }
 

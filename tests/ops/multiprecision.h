@@ -50,8 +50,8 @@ class Mp {
 // The program's value at exact arguments, every opcode by its definition in scalar.h. Bool and Int are whole numbers.
 Mp evaluate(const ScalarProgram& program, const std::vector<Mp>& arguments);
 
-// The element nearest to a real number (overflow gives infinity), and the distance of `got` from the real number in units in the
-// last place of that element: 0 where both are NaN or the same infinity, infinite where only one is.
+// The element nearest to a real number (overflow gives infinity), and the distance of `got` from the real number in
+// units in the last place of that element: 0 where both are NaN or the same infinity, infinite where only one is.
 double nearest(const Mp& exact, Element element);
 double ulp_distance(double got, const Mp& exact, Element element);
 

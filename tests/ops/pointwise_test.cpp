@@ -63,8 +63,11 @@ Points random_points(const Op& op, const OpExample& e, size_t count, bool smooth
 Points ieee_points(const OpExample& e) {
   std::vector<std::vector<double>> choices;
   for (const Type& t : e.operands) {
-    if (t.element == Element::Bool) choices.push_back({0, 1});
-    else choices.push_back({0.0, -0.0, 1, -1, 2, -3, 0.5, inf, -inf, not_a_number, t.element == Element::F32 ? 0x1p-149 : 0x1p-1074});
+    if (t.element == Element::Bool)
+      choices.push_back({0, 1});
+    else
+      choices.push_back(
+          {0.0, -0.0, 1, -1, 2, -3, 0.5, inf, -inf, not_a_number, t.element == Element::F32 ? 0x1p-149 : 0x1p-1074});
   }
   return combinations(choices);
 }
@@ -125,7 +128,8 @@ void for_each_pointwise(F f) {
 }
 
 bool carries_derivative(const Op& op, const OpExample& e, size_t i) {
-  return is_float(e.operands[i].element) && !(op.index_operands >> i & 1) && op.infer(e.operands, e.attrs).type->element == Element::F64;
+  return is_float(e.operands[i].element) && !(op.index_operands >> i & 1) &&
+         op.infer(e.operands, e.attrs).type->element == Element::F64;
 }
 
 // Central differences of the exact function; the step is far above the working precision and far below any feature.
@@ -140,7 +144,8 @@ double difference(const ScalarProgram& f, const std::vector<Mp>& x, size_t i) {
   return ((shifted(f, x, i, 1, i, 0) - shifted(f, x, i, -1, i, 0)) / (Mp(2) * step)).to_double();
 }
 double second_difference(const ScalarProgram& f, const std::vector<Mp>& x, size_t i, size_t j) {
-  Mp sum = shifted(f, x, i, 1, j, 1) - shifted(f, x, i, 1, j, -1) - shifted(f, x, i, -1, j, 1) + shifted(f, x, i, -1, j, -1);
+  Mp sum =
+      shifted(f, x, i, 1, j, 1) - shifted(f, x, i, 1, j, -1) - shifted(f, x, i, -1, j, 1) + shifted(f, x, i, -1, j, -1);
   return (sum / (Mp(4) * step * step)).to_double();
 }
 
@@ -165,13 +170,15 @@ TEST_CASE("zeros, infinities and NaN come out as the definition of each opcode s
 TEST_CASE("operations made of several opcodes are the function they claim to be") {
   using Definition = Mp (*)(const std::vector<Mp>&);
   const std::map<std::string, Definition> definitions = {
-      {"sigmoid", [](const std::vector<Mp>& x) {
+      {"sigmoid",
+       [](const std::vector<Mp>& x) {
          Mp e(0, 4000);
          mpfr_neg(e.get(), x[0].get(), MPFR_RNDN);
          mpfr_exp(e.get(), e.get(), MPFR_RNDN);
          return Mp(1, 4000) / (Mp(1, 4000) + e);
        }},
-      {"softplus", [](const std::vector<Mp>& x) {
+      {"softplus",
+       [](const std::vector<Mp>& x) {
          Mp e(0, 4000);
          mpfr_exp(e.get(), x[0].get(), MPFR_RNDN);
          Mp one_more = Mp(1, 4000) + e;
@@ -211,7 +218,9 @@ TEST_CASE("derivatives agree with differences of multi-precision values, and so 
       Expr first = grad(reduce_sum(w * a.y, {0}), a.x[i]);
       std::vector<double> got = a.eval(first);
       INFO(describe(op, e) << ", operand " << i);
-      for (size_t p = 0; p < got.size(); ++p) check_close(got, p, weight[p] * difference(f, arguments(points, p), i), e.operands[i].element == Element::F32 ? 1e-5 : 1e-13);
+      for (size_t p = 0; p < got.size(); ++p)
+        check_close(got, p, weight[p] * difference(f, arguments(points, p), i),
+                    e.operands[i].element == Element::F32 ? 1e-5 : 1e-13);
       if (e.operands[i].element == Element::F32) continue;
       for (size_t j = 0; j < points.size(); ++j) {
         if (!carries_derivative(op, e, j) || e.operands[j].element == Element::F32) continue;
@@ -221,7 +230,8 @@ TEST_CASE("derivatives agree with differences of multi-precision values, and so 
         for (size_t p = 0; p < second.size(); ++p) {
           std::vector<Mp> x = arguments(points, p);
           double y = evaluate(f, x).to_double();
-          double expected = 2 * weight[p] * (difference(f, x, i) * difference(f, x, j) + y * second_difference(f, x, i, j));
+          double expected =
+              2 * weight[p] * (difference(f, x, i) * difference(f, x, j) + y * second_difference(f, x, i, j));
           check_close(second, p, expected, 1e-11);
         }
       }

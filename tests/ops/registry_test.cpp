@@ -80,12 +80,17 @@ TEST_CASE("no attributes make a type rule fall over") {
     return odd[numbers.below(std::size(odd))];
   };
   auto change = [&](AttrValue& v) {
-    if (std::holds_alternative<int64_t>(v)) v = integer();
+    if (std::holds_alternative<int64_t>(v))
+      v = integer();
     else if (auto* list = std::get_if<std::vector<int64_t>>(&v)) {
-      if (list->empty() || numbers.below(4) == 0) list->push_back(integer());
-      else (*list)[static_cast<size_t>(numbers.below(static_cast<int64_t>(list->size())))] = integer();
-    } else if (numbers.below(2)) v = Symbol("odd");
-    else v = 1e300;
+      if (list->empty() || numbers.below(4) == 0)
+        list->push_back(integer());
+      else
+        (*list)[static_cast<size_t>(numbers.below(static_cast<int64_t>(list->size())))] = integer();
+    } else if (numbers.below(2))
+      v = Symbol("odd");
+    else
+      v = 1e300;
   };
   for (const Op* op : op_registry().all()) {
     for (const OpExample& e : signatures(*op)) {

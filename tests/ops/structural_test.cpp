@@ -25,7 +25,8 @@ V counting(int64_t n, double from = 1) {
   return v;
 }
 
-// An operation with a derivative applied to inputs of one of its examples, and L = sum(w * y^2), which has second derivatives.
+// An operation with a derivative applied to inputs of one of its examples, and L = sum(w * y^2), which has second
+// derivatives.
 struct Trial : Fixture {
   std::vector<Expr> x;
   Expr y, loss;
@@ -90,7 +91,8 @@ TEST_CASE("derivatives of structural operations agree with differences to second
       std::vector<V> operands;
       for (const Type& t : e.operands) {
         V v;
-        for (int64_t k = 0; k < t.count(); ++k) v.push_back(is_float(t.element) ? numbers.uniform(-1.5, 1.5) : double(numbers.below(3)));
+        for (int64_t k = 0; k < t.count(); ++k)
+          v.push_back(is_float(t.element) ? numbers.uniform(-1.5, 1.5) : double(numbers.below(3)));
         operands.push_back(v);
       }
       auto carries = [&](size_t i) { return is_float(e.operands[i].element) && !(op->index_operands >> i & 1); };
@@ -102,8 +104,9 @@ TEST_CASE("derivatives of structural operations agree with differences to second
                         differences(operands, i, [&](const auto& at) { return Trial(*op, e, at).value(); }), 1e-8);
         for (size_t j = 0; j < operands.size(); ++j) {
           if (!carries(j)) continue;
-          check_all_close(Trial(*op, e, operands).second(i, j),
-                          differences(operands, j, [&](const auto& at) { return Trial(*op, e, at).weighted_gradient(i); }), 1e-8);
+          check_all_close(
+              Trial(*op, e, operands).second(i, j),
+              differences(operands, j, [&](const auto& at) { return Trial(*op, e, at).weighted_gradient(i); }), 1e-8);
         }
       }
     }
@@ -181,7 +184,8 @@ TEST_CASE("indices, constants and conversions") {
   Fixture f;
   CHECK(f.eval(iota(f.builder, 1, f64({2, 3}))) == V{0, 1, 2, 0, 1, 2});
   CHECK(f.eval(iota(f.builder, 0, f64({3}, Element::Int))) == V{0, 1, 2});
-  CHECK(f.eval(cast(f.input(f64({6}), {1.9, -1.9, NAN, 1e300, -0.0, 0.5}), Element::Int)) == V{1, -1, 0, double(INT64_MAX), 0, 0});
+  CHECK(f.eval(cast(f.input(f64({6}), {1.9, -1.9, NAN, 1e300, -0.0, 0.5}), Element::Int)) ==
+        V{1, -1, 0, double(INT64_MAX), 0, 0});
   CHECK(f.eval(cast(f.input(f64({3}), {0.0, NAN, 0.5}), Element::Bool)) == V{0, 1, 1});
   CHECK(f.eval(cast(f.input(f64({1}), {0.1}), Element::F32)) == V{double(0.1f)});
 }
