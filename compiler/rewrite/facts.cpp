@@ -11,14 +11,6 @@ namespace {
 
 bool one_of(const Op* o, std::initializer_list<const Op*> list) { return std::find(list.begin(), list.end(), o) != list.end(); }
 
-bool contains_max(const Match& m, NodeId id, int depth) {
-  const Node& n = m.node(id);
-  if (n.op == &op<ops::ReduceMax>()) return true;
-  if (depth == 0) return false;
-  bool passes = n.op->kind == OpKind::View || n.op->kind == OpKind::Reshape || n.op == &op<ops::Select>();
-  return passes && std::any_of(n.operands.begin(), n.operands.end(), [&](NodeId o) { return contains_max(m, o, depth - 1); });
-}
-
 }  // namespace
 
 bool nonnegative(const Match& m, NodeId id, int depth) {
@@ -42,9 +34,17 @@ bool nonnegative(const Match& m, NodeId id, int depth) {
   return keeps && holds(0);
 }
 
+bool from_max(const Match& m, NodeId id, int depth) {
+  const Node& n = m.node(id);
+  if (n.op == &op<ops::ReduceMax>()) return true;
+  if (depth == 0) return false;
+  bool passes = n.op->kind == OpKind::View || n.op->kind == OpKind::Reshape || n.op == &op<ops::Select>();
+  return passes && std::any_of(n.operands.begin(), n.operands.end(), [&](NodeId o) { return from_max(m, o, depth - 1); });
+}
+
 bool shifted_by_max(const Match& m, NodeId id) {
   const Node& n = m.node(id);
-  return n.op == &op<ops::Sub>() && contains_max(m, n.operands[1], 5);
+  return n.op == &op<ops::Sub>() && from_max(m, n.operands[1]);
 }
 
 bool normal(double c, Element e) {

@@ -8,6 +8,9 @@ namespace gradc::rewrite {
 // where that does not show it.
 bool nonnegative(const Match& m, NodeId id, int depth = 6);
 
+// A largest element, perhaps viewed or chosen by a condition.
+bool from_max(const Match& m, NodeId id, int depth = 5);
+
 // Has the value been shifted by its own largest element already, x - broadcast(reduce_max(x))?
 bool shifted_by_max(const Match& m, NodeId id);
 

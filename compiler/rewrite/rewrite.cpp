@@ -10,7 +10,7 @@ namespace rewrite {
 namespace {
 
 // Rounds until nothing changes. The rules leave nothing to do after a few; the bound is for rules that should not be.
-constexpr int max_rounds = 64;
+constexpr size_t max_rounds = 64;
 
 using Pass = Graph (*)(Graph&&, Ledger&);
 
@@ -42,6 +42,7 @@ const std::vector<NamedPass>& passes() {
       named<with_rules<stability_rules>>("stability", stability_rules().doc),
       named<with_rules<shape_rules>>("shape", shape_rules().doc),
       named<without_dead_code>("dead-code", "drops what no output needs"),
+      named<with_rules<softmax_rules>>("softmax", softmax_rules().doc),
       named<with_rules<fma_rules>>("fma", fma_rules().doc),
   };
   return list;
@@ -54,39 +55,30 @@ void check([[maybe_unused]] const Graph& graph, [[maybe_unused]] const char* pas
 #endif
 }
 
-// Runs passes [begin, end) in turn until a whole turn changes nothing.
-Graph settle(Graph graph, size_t begin, size_t end, Ledger& ledger) {
+// Runs the first `count` passes in turn until a whole turn changes nothing.
+Graph settle(Graph graph, size_t count, Ledger& ledger) {
   size_t quiet = 0;
-  for (int round = 0; round < max_rounds; ++round) {
-    for (size_t i = begin; i < end; ++i) {
-      const NamedPass& pass = passes()[i];
-      int64_t before = ledger.total();
-      if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = pass.run(std::move(graph), ledger);
-      quiet = ledger.total() == before ? quiet + 1 : 0;
-      if (quiet == 0) check(graph, pass.info.name);
-      if (quiet == end - begin) return graph;
-    }
+  for (size_t turn = 0; quiet < count && turn < max_rounds * count; ++turn) {
+    const NamedPass& pass = passes()[turn % count];
+    int64_t before = ledger.total();
+    if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = pass.run(std::move(graph), ledger);
+    bool changed = ledger.total() != before;
+    if (changed) check(graph, pass.info.name);
+    quiet = changed ? 0 : quiet + 1;
   }
   return graph;
 }
 
-// Products are fused last, when no rule is left that would want to see them; then the rest once more, as fusing may have
-// left something to tidy.
+// The last two passes hide what others look for. They join in when there is nothing left to find: first softmax, then fma.
 Graph settle_all(Graph graph, Ledger& ledger) {
-  size_t last = passes().size() - 1;
-  for (int round = 0; round < max_rounds; ++round) {
-    graph = settle(std::move(graph), 0, last, ledger);
-    int64_t before = ledger.total();
-    graph = settle(std::move(graph), last, last + 1, ledger);
-    if (ledger.total() == before) break;
-  }
+  for (size_t count = passes().size() - 2; count <= passes().size(); ++count) graph = settle(std::move(graph), count, ledger);
   return graph;
 }
 
 }  // namespace
 
 const std::vector<const RuleSet*>& rule_sets() {
-  static const std::vector<const RuleSet*> sets{&fold_rules(), &algebra_rules(), &stability_rules(), &shape_rules(), &fma_rules()};
+  static const std::vector<const RuleSet*> sets{&fold_rules(), &algebra_rules(), &stability_rules(), &shape_rules(), &softmax_rules(), &fma_rules()};
   return sets;
 }
 

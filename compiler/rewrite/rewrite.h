@@ -9,7 +9,7 @@ namespace gradc {
 
 // One pass over the graph: a group of rules, or an analysis such as common subexpressions.
 struct RewritePass {
-  const char* name;  // "fold", "algebra", "cse", "stability", "shape", "dead-code", "fma"
+  const char* name;  // "fold", "algebra", "cse", "stability", "shape", "dead-code", "softmax", "fma"
   const char* doc;
   Graph (*run)(const Graph& graph);
 };

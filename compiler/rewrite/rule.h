@@ -79,6 +79,7 @@ const RuleSet& fold_rules();
 const RuleSet& algebra_rules();
 const RuleSet& shape_rules();
 const RuleSet& stability_rules();
+const RuleSet& softmax_rules();
 const RuleSet& fma_rules();
 const std::vector<const RuleSet*>& rule_sets();
 

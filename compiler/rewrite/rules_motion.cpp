@@ -1,5 +1,6 @@
 #include "compiler/ops/ops.h"
 #include "compiler/rewrite/axes.h"
+#include "compiler/rewrite/facts.h"
 #include "compiler/rewrite/shape_rules.h"
 #include "compiler/rewrite/terms.h"
 
@@ -97,7 +98,7 @@ Expr reduce_broadcast(Match& m, const Var& x, const Var& repeated) {
 // A factor that is the same along all reduced axes, as a value of the result's shape.
 bool constant_along(const Match& m, const Var& factor) {
   const Node& n = m.node(factor);
-  if (n.op->kind == OpKind::Constant) return true;
+  if (n.op->kind == OpKind::Constant) return normal(n.attrs.number("value"), n.type.element);
   return is(n, op<ops::Broadcast>()) && common(n.attrs.integers("axes"), m.ints("axes")).empty();
 }
 Expr factor_of_sum(Match& m, const Var& factor) {
@@ -117,7 +118,7 @@ std::vector<Rule> motion_rules() {
   auto factors_out = [=](const Match& m) { return m.is_float() && m.single_use(inner) && constant_along(m, z); };
   const char* regrouped = "terms are added in another grouping; within the rounding of the sum of their magnitudes";
   const char* distributes = "each term is rounded before scaling instead of after; within the rounding of the sum of magnitudes. A partial sum may "
-                            "leave the range that the scaled one keeps";
+                            "leave the range that the scaled one keeps, and where z is 0 or infinite, NaN and infinity may trade places";
   return {
       {.name = "sink-broadcast", .identity = "f(broadcast(x), broadcast(y), c) = broadcast(f(x, y, c))", .pattern = of_kind(OpKind::Pointwise),
        .build = sink_broadcast},

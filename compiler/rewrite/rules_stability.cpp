@@ -17,7 +17,6 @@ std::vector<Rule> logistic() {
   const char* cancels = "1 - sigmoid(x) has no right digits where sigmoid(x) is near 1";
   const char* zero_times_inf = "the factors reach 0 and inf before their product leaves the range";
   const char* removable = "at x = 0 and where the quotient over- or underflows the original is NaN or inexact: the limit takes its place";
-  auto is_sigmoid = [y](const Match& m) { return m.node(y).op == &op<ops::Sigmoid>(); };
   auto better = [](const char* name, const char* identity, const char* caveat, const Term& from, const Term& to) {
     return Rule{.name = name, .identity = identity, .accuracy = Accuracy::Better, .caveat = caveat, .pattern = from, .replacement = to};
   };
@@ -41,13 +40,14 @@ std::vector<Rule> logistic() {
       better("scaled-quotient-times-divisor", "((a / x) z) x = a z", removable, ((a / x) * z) * x, a * z),
       better("multiple-over-factor", "(a x) / x = a", removable, (a * x) / x, a),
       better("over-quotient-over-divisor", "(a / (x / y)) / y = a / x", removable, (a / (x / y)) / y, a / x),
-      better("factor-complement", "a - a sigmoid(x) = a (1 - sigmoid(x))", cancels, a - a * y, a * (1.0 - y)),
+      better("quotient-times-quotient", "(a / x) (x / z) = a / z", removable, (a / x) * (x / z), a / z),
+      better("sum-with-quotient-times-exp", "(a / exp(x) + y) exp(x) = a + y exp(x)", removable, (a / exp(x) + y) * exp(x), a + y * exp(x)),
+      better("quotient-minus-times-exp", "(a / exp(x) - y) exp(x) = a - y exp(x)", removable, (a / exp(x) - y) * exp(x), a - y * exp(x)),
+      better("minus-quotient-times-exp", "(y - a / exp(x)) exp(x) = y exp(x) - a", removable, (y - a / exp(x)) * exp(x), y * exp(x) - a),
+      better("minus-share-of-sigmoid", "a - a sigmoid(x) = a sigmoid(-x)", cancels, a - a * sigmoid(x), a * sigmoid(-x)),
   };
-  rules.back().when = is_sigmoid;
-  for (Rule& rule : rules) {
-    // Whole numbers divide with truncation.
-    if (!rule.when) rule.when = [](const Match& m) { return m.is_float(); };
-  }
+  // Whole numbers divide with truncation.
+  for (Rule& rule : rules) rule.when = [](const Match& m) { return m.is_float(); };
   return rules;
 }
 
@@ -108,7 +108,7 @@ Expr softmax(Expr x, const Axes& axes) {
 }
 
 std::vector<Rule> exponential_sums() {
-  Var x(0), a(1), sum(2), spread(3);
+  Var x(0), a(1), sum(2), spread(3), y(4);
   Term sum_of_exp = sum.is(of<ops::ReduceSum>(exp(x)));
   // The sum lies along x as it was before it was reduced.
   auto aligned = [=](const Match& m) {
@@ -121,13 +121,20 @@ std::vector<Rule> exponential_sums() {
   };
   const char* overflow = "exp overflows where the value is finite, and all terms may underflow";
   return {
-      {.name = "log-sum-exp", .identity = "log(sum(exp(x))) = m + log(sum(exp(x - m))), m = max(x)", .accuracy = Accuracy::Better, .caveat = overflow,
+      {.name = "shift-log-sum-exp", .identity = "log(sum(exp(x))) = m + log(sum(exp(x - m))), m = max(x)", .accuracy = Accuracy::Better, .caveat = overflow,
        .pattern = log(sum_of_exp), .when = [x](const Match& m) { return !shifted_by_max(m, m[x].id); },
        .build = [=](Match& m) {
          Axes axes = m.ints(sum, "axes");
          return log(reduce_sum(shifted_exp(m[x], axes), axes)) + shift_of(m[x], axes);
        }},
-      {.name = "softmax", .identity = "exp(x) / sum(exp(x)) = exp(x - m) / sum(exp(x - m)), m = max(x)", .accuracy = Accuracy::Better, .caveat = overflow,
+      {.name = "regroup-log-softmax", .identity = "x - (log(y) + m) = (x - m) - log(y) for a largest element m", .accuracy = Accuracy::Better,
+       .caveat = "log(y) + m is rounded to the size of m; x - m is of the size of the result", .pattern = x - spread.is(of<ops::Broadcast>(log(y) + a)),
+       .when = [=](const Match& m) { return from_max(m, m[a].id); },
+       .build = [=](Match& m) {
+         Axes axes = m.ints(spread, "axes"), sizes = m.root.type.sizes();
+         return (m[x] - broadcast(m[a], axes, sizes)) - broadcast(log(m[y]), axes, sizes);
+       }},
+      {.name = "shift-softmax", .identity = "exp(x) / sum(exp(x)) = exp(x - m) / sum(exp(x - m)), m = max(x)", .accuracy = Accuracy::Better, .caveat = overflow,
        .pattern = exp(x) / spread.is(of<ops::Broadcast>(sum_of_exp)), .when = aligned,
        .build = [=](Match& m) { return softmax(m[x], m.ints(sum, "axes")); }},
       {.name = "scaled-softmax", .identity = "(a / sum(exp(x))) exp(x) = a softmax(x)", .accuracy = Accuracy::Better, .caveat = overflow,
@@ -144,11 +151,17 @@ std::vector<Rule> exponential_sums() {
 const RuleSet& stability_rules() {
   static const RuleSet rules = [] {
     RuleSet set{"stability", "forms that neither overflow nor cancel where the value is fine", {}};
-    for (const std::vector<Rule>& part : {logistic(), exponential_sums(), cancellations()}) {
+    for (const std::vector<Rule>& part : {logistic(), cancellations()}) {
       set.rules.insert(set.rules.end(), part.begin(), part.end());
     }
     return set;
   }();
+  return rules;
+}
+
+// A group of its own, tried when the quotients of a derivative have cancelled: shifting first would hide that they do.
+const RuleSet& softmax_rules() {
+  static const RuleSet rules{"softmax", "sums of exponentials, shifted by their largest term", exponential_sums()};
   return rules;
 }
 
