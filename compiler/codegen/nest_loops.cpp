@@ -16,6 +16,13 @@ LoopNest::LoopNest(BodyContext& context, const Nest& nest, int levels) : context
   bound_.assign(nest.dims.size(), 0);
 }
 
+Value* LoopNest::plus(Value* a, Value* c) {
+  auto* constant = llvm::dyn_cast<llvm::ConstantInt>(a);
+  return constant && constant->isZero() ? c : b_.CreateAdd(a, c);
+}
+
+Value* LoopNest::times(Value* a, int64_t c) { return c == 1 ? a : b_.CreateMul(a, i64(c)); }
+
 llvm::BasicBlock* LoopNest::block(const char* name) { return llvm::BasicBlock::Create(b_.getContext(), name, context_.function); }
 
 // The first branch out of a level's own code is where later discoveries are hoisted to; true if it is this one.
@@ -26,6 +33,7 @@ bool LoopNest::leave_open(int level, llvm::Instruction* branch) {
 }
 
 DimRange LoopNest::tile(const DimRange& outer, Value* begin, int64_t step) {
+  if (step == 1) return {begin, nullptr, 1, 1, 1};  // no loop over this dim follows
   Value* end = b_.CreateAdd(begin, i64(step));
   if (outer.size >= 0 && outer.size % step == 0) return {begin, end, step, step, step};
   if (outer.size >= 0 && step >= outer.size) return outer;
@@ -60,7 +68,7 @@ void LoopNest::blocks(const std::vector<Loop>& parallel, const std::function<voi
   for (size_t i = 0; i < parallel.size(); ++i) {
     auto d = static_cast<size_t>(parallel[i].dim);
     DimRange& r = ranges_[d];
-    Value* begin = b_.CreateAdd(r.begin, b_.CreateMul(counters[i], i64(parallel[i].step)));
+    Value* begin = plus(r.begin, times(counters[i], parallel[i].step));
     GRADC_ASSERT(r.size >= 0 || r.multiple % parallel[i].step == 0, "parallel tiles of a dim that do not nest evenly");
     r = tile(r, begin, parallel[i].step);
     at_level(1).index[d] = begin;
@@ -158,7 +166,7 @@ Values LoopNest::vector_loop(int level, int dim, int width, bool masked_througho
   const DimRange range = ranges_[d];
   if (range.most == 0) return carried;
   auto whole = [&](Values v) { return body(std::move(v), nullptr); };
-  auto inside = [&](Value* begin) { return DimRange{begin, b_.CreateAdd(begin, i64(width)), width, width, width}; };
+  auto inside = [&](Value* begin) { return DimRange{begin, nullptr, width, width, width}; };
   auto lanes = [&](Value* rest) -> Value* {  // the first `rest` lanes
     llvm::SmallVector<uint32_t, 16> numbers(static_cast<size_t>(width));
     std::iota(numbers.begin(), numbers.end(), 0u);
@@ -179,7 +187,7 @@ Values LoopNest::vector_loop(int level, int dim, int width, bool masked_througho
 
   Value *size = range.size >= 0 ? i64(range.size) : b_.CreateSub(range.end, range.begin);
   Value* rest = b_.CreateURem(size, i64(width));
-  Value* middle = b_.CreateAdd(range.begin, b_.CreateSub(size, rest));
+  Value* middle = plus(range.begin, b_.CreateSub(size, rest));
   DimRange front{range.begin, middle, range.size < 0 ? -1 : range.size / width * width, width, range.most};
   auto main = [&](Values v) {
     if (front.size == width) return once(level, d, range.begin, front, std::move(v), whole);
@@ -213,10 +221,10 @@ Value* LoopNest::multiple(int level, size_t dim, int64_t stride) {
   Builder::InsertPointGuard guard(b_);
   if (index != l.phi) {
     position(level);
-    return known = b_.CreateMul(index, i64(stride));
+    return known = times(index, stride);
   }
   b_.SetInsertPoint(l.before->getTerminator());
-  Value* start = b_.CreateMul(l.start, i64(stride));
+  Value* start = times(l.start, stride);
   b_.SetInsertPoint(l.phi->getParent(), l.phi->getIterator());
   llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
   phi->addIncoming(start, l.before);
@@ -249,7 +257,7 @@ Value* LoopNest::sum(int slot, const Affine& at, int64_t offset) {
       }
       Builder::InsertPointGuard guard(b_);
       position(level);
-      known = slot < 0 ? b_.CreateAdd(total, step) : b_.CreateGEP(element, total, step);
+      known = slot < 0 ? plus(total, step) : b_.CreateGEP(element, total, step);
     }
     total = known;
   }
@@ -271,7 +279,7 @@ Value* LoopNest::block_times(int64_t stride) {
   if (known) return known;
   Builder::InsertPointGuard guard(b_);
   position(1);
-  return known = b_.CreateMul(block_, i64(stride));
+  return known = times(block_, stride);
 }
 
 }  // namespace gradc

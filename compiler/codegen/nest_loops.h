@@ -14,7 +14,7 @@ using LoopBody = std::function<Values(Values)>;
 // The values a dim takes at some place: all, or those of the tiles round that place.
 struct DimRange {
   llvm::Value* begin;
-  llvm::Value* end;
+  llvm::Value* end;  // null where no loop over the dim can follow
   int64_t size;      // -1: known only when running, at most `most` and a multiple of `multiple`
   int64_t multiple;
   int64_t most;
@@ -64,6 +64,8 @@ class LoopNest : public Point {
 
   Level& at_level(int level) { return levels_[static_cast<size_t>(level)]; }
   llvm::Value* i64(int64_t v) { return b_.getInt64(static_cast<uint64_t>(v)); }
+  llvm::Value* plus(llvm::Value* a, llvm::Value* c);
+  llvm::Value* times(llvm::Value* a, int64_t c);
   llvm::BasicBlock* block(const char* name);
   bool leave_open(int level, llvm::Instruction* branch);
   Values once(int level, size_t dim, llvm::Value* index, const DimRange& inside, Values carried, const LoopBody& body);

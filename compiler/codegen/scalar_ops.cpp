@@ -23,11 +23,23 @@ const llvm::APFloat* number(Value* v) {
   return f && !f->isNaN() ? &f->getValueAPF() : nullptr;
 }
 
-// llvm.maximum costs half a dozen instructions on x86; against a constant two do. The comparison is true on NaN, and is chosen so that
-// of two zeros the right one is kept.
+// x86's max(x, y) is x > y ? x : y. Asked both ways round, the answers differ only where a zero meets the other zero or NaN is about:
+// and-ing them picks +0 and or-ing -0; or keeps a NaN, and after and it is put back by setting every bit.
+Value* extreme_of_vectors(Builder& b, bool max, Value* x, Value* y) {
+  llvm::Type* type = x->getType();
+  llvm::Type* bits = llvm::VectorType::get(b.getIntNTy(type->getScalarSizeInBits()), llvm::cast<llvm::VectorType>(type)->getElementCount());
+  auto pick = [&](Value* a, Value* c) { return b.CreateBitCast(b.CreateSelect(max ? b.CreateFCmpOGT(a, c) : b.CreateFCmpOLT(a, c), a, c), bits); };
+  Value *one = pick(x, y), *other = pick(y, x);
+  if (!max) return b.CreateBitCast(b.CreateOr(one, other), type);
+  Value* unordered = b.CreateSExt(b.CreateFCmpUNO(x, y), bits);
+  return b.CreateBitCast(b.CreateOr(b.CreateAnd(one, other), unordered), type);
+}
+
+// Against a constant two instructions do. The comparison is true on NaN, and chosen so that of two zeros the right one is kept.
 Value* extreme(Builder& b, bool max, Value* x, Value* y) {
   if (number(x)) std::swap(x, y);
   const llvm::APFloat* c = number(y);
+  if (!c && x->getType()->isVectorTy()) return extreme_of_vectors(b, max, x, y);
   if (!c) return call(b, max ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum, x, y);
   bool keep_equal = c->isZero() && c->isNegative() == max;
   Value* keep = max ? (keep_equal ? b.CreateFCmpUGE(x, y) : b.CreateFCmpUGT(x, y)) : (keep_equal ? b.CreateFCmpULE(x, y) : b.CreateFCmpULT(x, y));
