@@ -43,8 +43,8 @@ class ReverseSweep {
   std::vector<NodeId> refused_;
 };
 
-// The nodes from y down to x, both included, by the fewest-barriers rule: only edges that a derivative passes where there is
-// such a path (`open`), else any edges. Empty where y does not depend on x at all.
+// The nodes of one path from y down to x, both included; empty where there is none. With `open`, only along edges on which
+// a cotangent travels.
 std::vector<NodeId> path_between(const Graph& g, NodeId y, NodeId x, bool open);
 
 // "loss", else "sum(u)" where all operands have names, else "%12".

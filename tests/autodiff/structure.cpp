@@ -43,7 +43,8 @@ Fixture deep_network(int layers) {
   Expr h = f.in("x", {2}, {0.5, -0.3});
   std::vector<Expr> parameters;
   for (int i = 0; i < layers; ++i) {
-    Expr w = f.in(("w" + std::to_string(i)).c_str(), {2}, {0.9, 1.1}), b = f.in(("b" + std::to_string(i)).c_str(), {2}, {0.1, -0.1});
+    Expr w = f.in(("w" + std::to_string(i)).c_str(), {2}, {0.9, 1.1});
+    Expr b = f.in(("b" + std::to_string(i)).c_str(), {2}, {0.1, -0.1});
     h = tanh(w * h + b);
     parameters.push_back(w);
     parameters.push_back(b);

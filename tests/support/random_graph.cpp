@@ -138,7 +138,9 @@ Expr Generator::make_float(const Type& t) {
       }
       break;
     case 2:
-      if (auto e = some([&](const Type& o) { return o.element == t.element && o.rank() == 0; })) return broadcast(*e, {}, t.sizes());
+      if (auto e = some([&](const Type& o) { return o.element == t.element && o.rank() == 0; })) {
+        return broadcast(*e, {}, t.sizes());
+      }
       break;
     case 3:
       if (t.rank()) {

@@ -268,7 +268,8 @@ std::optional<Expr> draw(Generator& g, const Op& op) {
   switch (op.kind) {
     case OpKind::Input:
     case OpKind::Grad: return std::nullopt;
-    case OpKind::Constant: return constant(g.b, g.rng.uniform(-2, 2), unnamed(g.options.element, g.sizes_of_rank(g.rng.between(0, 3))));
+    case OpKind::Constant:
+      return constant(g.b, g.rng.uniform(-2, 2), unnamed(g.options.element, g.sizes_of_rank(g.rng.between(0, 3))));
     case OpKind::Iota: return draw_iota(g);
     case OpKind::Random: return draw_random(g);
     case OpKind::Pointwise: return op.attributes.empty() ? draw_pointwise(g, op) : draw_cast(g);
