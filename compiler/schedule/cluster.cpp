@@ -323,12 +323,18 @@ void Clusters::merge_edges() {
     }
   }
   std::stable_sort(edges.begin(), edges.end(), [](const Edge& x, const Edge& y) { return x.bytes > y.bytes; });
-  for (bool grown = true; grown;) {
-    grown = false;
-    for (const Edge& e : edges) {
-      int a = cluster_of(e.from), b = cluster_of(e.to);
-      if (a == b || is_contraction(clusters_[static_cast<size_t>(a)]) || is_contraction(clusters_[static_cast<size_t>(b)])) continue;
-      grown |= merge_along(e.from, e.to, *e.use);
+  // What failed is tried again as soon as the next smaller values are in place: a path between two clusters may have closed up.
+  for (size_t end = 0; end < edges.size();) {
+    int64_t level = edges[end].bytes;
+    while (end < edges.size() && edges[end].bytes == level) ++end;
+    for (bool grown = true; grown;) {
+      grown = false;
+      for (size_t i = 0; i < end; ++i) {
+        const Edge& e = edges[i];
+        int a = cluster_of(e.from), b = cluster_of(e.to);
+        if (a == b || is_contraction(clusters_[static_cast<size_t>(a)]) || is_contraction(clusters_[static_cast<size_t>(b)])) continue;
+        grown |= merge_along(e.from, e.to, *e.use);
+      }
     }
   }
 }
@@ -391,6 +397,14 @@ void Clusters::add_finish(int item) {
   before_.push_back({});
   before_[source].push_back(item);  // not a value that can be used inside: it is whole only after the last block
   if (!work_.fuse) return;
+  // Partial results of one kernel over one shape are added up together.
+  for (int other = it.finishes + 1; other < item; ++other) {
+    const Item& o = work_.items[static_cast<size_t>(other)];
+    if (o.finishes < 0 || o.extents != it.extents || cluster_of(o.finishes) != cluster_of(it.finishes)) continue;
+    Matching same;
+    for (int d = 0; d < static_cast<int>(clusters_[static_cast<size_t>(cluster_of(item))].extents.size()); ++d) same[d] = d;
+    if (try_merge(cluster_of(item), cluster_of(other), same)) break;
+  }
   for (int user : std::vector<int>(users_[static_cast<size_t>(item)])) {
     for (const Use& u : work_.items[static_cast<size_t>(user)].uses) {
       if (u.node == it.node && !is_contraction(clusters_[static_cast<size_t>(cluster_of(user))])) merge_along(item, user, u);

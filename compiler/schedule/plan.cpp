@@ -73,7 +73,7 @@ std::vector<int> Clusters::natural_order(const Cluster& c) const {
   return order;
 }
 
-// The dim along which most tensors are contiguous, wide enough for a vector if possible.
+// The dim along which most of what is read and written is contiguous, wide enough for a vector if possible.
 int Clusters::choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const {
   std::vector<double> votes(c.extents.size(), 0);
   auto vote = [&](const Member& m, const std::vector<int>& axes, NodeId node) {
@@ -81,7 +81,7 @@ int Clusters::choose_vector_dim(const Cluster& c, DimSet allowed, const std::vec
     for (size_t i = axes.size(); i-- > 0;) {
       if (t.size(i) == 1) continue;
       int d = axes[i] < 0 ? -1 : m.dims[static_cast<size_t>(axes[i])];
-      if (d >= 0) votes[static_cast<size_t>(d)] += 1;
+      if (d >= 0) votes[static_cast<size_t>(d)] += static_cast<double>(t.count());
       return;
     }
   };

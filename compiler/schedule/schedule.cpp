@@ -100,27 +100,46 @@ class Scheduler {
   void build() {
     for (int c : clusters_.in_order()) {
       const Cluster& cluster = clusters_[c];
-      switch (kind(cluster)) {
-        case ItemKind::Contraction: kernels_.push_back(build_contraction(input(), cluster)); break;
-        case ItemKind::Scatter: kernels_.push_back(build_scatter(input(), cluster)); break;
-        case ItemKind::Spread:
-          for (RawKernel& k : build_spread(input(), cluster)) kernels_.push_back(std::move(k));
-          break;
-        case ItemKind::Nest: kernels_.push_back(build_nest(input(), cluster).kernel); break;
+      for (RawKernel& k : build(cluster)) {
+        k.name = name_of(cluster);
+        kernels_.push_back(std::move(k));
       }
     }
   }
 
-  // After what it gives that has a name of the user's.
-  Symbol name_of(const RawKernel& k) {
-    std::string name;
-    for (size_t i = 0; i < k.buffers.size() && name.empty(); ++i) {
-      const Buffer& b = storage_.buffers[k.buffers[i].at()];
-      if (k.body.slots[i].written && b.name && b.name.str()[0] != '%') name = b.name.str();
+  std::vector<RawKernel> build(const Cluster& c) const {
+    switch (kind(c)) {
+      case ItemKind::Contraction: return {build_contraction(input(), c)};
+      case ItemKind::Scatter: return {build_scatter(input(), c)};
+      case ItemKind::Spread: return build_spread(input(), c);
+      default: return {build_nest(input(), c).kernel};
     }
-    if (name.empty()) name = fmt::format("k{}", names_.size());
-    std::string unique = name;
-    for (int n = 2; !names_.insert(Symbol(unique)).second; ++n) unique = fmt::format("{}.{}", name, n);
+  }
+
+  // After the user's name for what it gives: a product's own, else that of a stored value, of one inside, or of an output.
+  Symbol name_of(const Cluster& c) {
+    Symbol product, stored, inside, output;
+    auto offer = [](Symbol& to, Symbol name) {
+      if (!to) to = name;
+    };
+    for (const Member& m : c.members) {
+      const Item& item = work_.items[static_cast<size_t>(m.item)];
+      Symbol name = graph_[item.node].name;
+      if (item.kind == ItemKind::Contraction) product = name;
+      if (clusters_.is_stored(m.item)) offer(stored, name);
+      offer(inside, name);
+      for (const Output& o : graph_.outputs) {
+        if (o.node == item.node) offer(output, o.name);
+      }
+    }
+    std::string base = fmt::format("k{}", kernels_.size());
+    for (Symbol s : {product, stored, inside, output}) {
+      if (!s) continue;
+      base = s.str();
+      break;
+    }
+    std::string unique = base;
+    for (int n = 2; !names_.insert(Symbol(unique)).second; ++n) unique = fmt::format("{}.{}", base, n);
     return Symbol(unique);
   }
 
@@ -144,7 +163,7 @@ class Scheduler {
     std::map<std::string, BodyId> bodies;
     for (RawKernel& k : kernels_) {
       KernelInstance call;
-      call.name = name_of(k);
+      call.name = k.name;
       auto [it, fresh] = bodies.try_emplace(print(nameless(k.body)), p.bodies.size());
       if (fresh) {
         p.bodies.push_back(k.body);

@@ -10,6 +10,8 @@ namespace {
 
 // Below this many products a contraction is plain loops: packing and register tiles would cost more than they save.
 constexpr int64_t smallest_contraction = 4096;
+// So is one that sums fewer products than this, whatever its size.
+constexpr int64_t shortest_sum = 5;
 // An expression of inputs up to this cost is computed again wherever it is wanted.
 constexpr double cheap = 3;
 
@@ -304,7 +306,7 @@ ItemKind Work::kind_of(const Item& item) const {
     if (right && !left) columns *= item.extents[d];
   }
   if (!fuse) return all > 0 && k > 1 && m > 1 && columns > 1 ? ItemKind::Contraction : ItemKind::Nest;
-  return k > 1 && m > 1 && columns > 1 && all > smallest_contraction ? ItemKind::Contraction : ItemKind::Nest;
+  return k >= shortest_sum && m > 1 && columns > 1 && all > smallest_contraction ? ItemKind::Contraction : ItemKind::Nest;
 }
 
 Item Work::make_item(NodeId node) const {
