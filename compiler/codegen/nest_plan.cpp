@@ -32,7 +32,6 @@ class Planner {
 
   NestPlan run() {
     plan_.outer_levels = outer_level(nest_, nest_.outer.size()) - 1;
-    if (nest_.outer.empty() || plan_.outer_levels < 1) plan_.outer_levels = 1;
     if (nest_.vector_dim >= 0) extent_ = nest_.dims[static_cast<size_t>(nest_.vector_dim)].extent;
     for (const KernelDim& d : nest_.dims) empty_ |= d.extent == 0;
     bool serial_outer = nest_.outer.size() > static_cast<size_t>(nest_.parallel);

@@ -38,8 +38,9 @@ call "k" body 0 (b0, b1)
 TEST_CASE("rows reduced along the vectorised loop") {
   for (const char* element : {"f32", "f64", "int"}) {
     for (const char* combiner : {"sum", "prod", "max", "min"}) {
-      for (int columns : {1, 3, 8, 16, 31, 64, 100, 128, 257, 1024}) check_program(rows_reduced(combiner, element, columns), 2048);
+      for (int columns : {3, 128, 257}) check_program(rows_reduced(combiner, element, columns), 2048);
     }
+    for (int columns : {1, 8, 16, 31, 64, 100, 1024}) check_program(rows_reduced("sum", element, columns), 2048);
   }
 }
 
@@ -179,7 +180,7 @@ call "k" body 0 (b0, b1)
 TEST_CASE("the first extreme's index") {
   for (const char* combiner : {"max", "min"}) {
     for (const char* element : {"f32", "f64", "int"}) {
-      for (int columns : {1, 5, 16, 37, 130}) {
+      for (int columns : {1, 37, 130}) {
         KernelProgram p = test::parse_program(fmt::format(R"(
 buffer b0 input "x" {1}[6, {2}]
 buffer b1 output "along" int[6]
