@@ -73,7 +73,9 @@ struct Unary {
 };
 
 // clang-format off
-enum class BinaryOp { Add, Sub, Mul, Div, Mod, MatMul, Pow, Less, LessEqual, Greater, GreaterEqual, Equal, NotEqual, And, Or };
+enum class BinaryOp {
+  Add, Sub, Mul, Div, Mod, MatMul, Pow, Less, LessEqual, Greater, GreaterEqual, Equal, NotEqual, And, Or
+};
 // clang-format on
 struct Binary {
   BinaryOp op;

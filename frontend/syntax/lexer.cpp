@@ -66,7 +66,9 @@ class Lexer {
 
   TokenStream run() {
     if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
-    while (skip_blanks()) next();
+    while (skip_blanks() && errors_ <= max_errors) next();
+    // What is left after that many errors would only give more of them.
+    if (errors_ > max_errors) out_ = {};
     push(Tok::End, at_);
     return std::move(out_);
   }
@@ -76,6 +78,16 @@ class Lexer {
   bool starts(std::string_view s) const { return std::string_view(text_).substr(at_).starts_with(s); }
   SourceSpan span(size_t begin) const { return {file_, static_cast<uint32_t>(begin), static_cast<uint32_t>(at_)}; }
   std::string_view slice(size_t begin) const { return std::string_view(text_).substr(begin, at_ - begin); }
+
+  template <class... Args>
+  void report(DiagnosticKind kind, SourceSpan span, const std::string& note, const Args&... args) {
+    if (++errors_ > max_errors) {
+      if (errors_ == max_errors + 1) diagnostics_.report(TooManySyntaxErrors, span, max_errors);
+      return;
+    }
+    Diagnostic& d = diagnostics_.report(kind, span, args...);
+    if (!note.empty()) d.note(note);
+  }
 
   Token& push(Tok kind, size_t begin) {
     Token t;
@@ -180,12 +192,11 @@ class Lexer {
     std::string_view text = slice(begin);
     Token& t = push(Tok::Number, begin);
     if (!advice.empty()) {
-      diagnostics_.report(MalformedNumber, t.span, text).note(std::string(advice));
+      report(MalformedNumber, t.span, std::string(advice), text);
       return;
     }
     const char* end = text.data() + text.size();
-    if (std::from_chars(text.data(), end, t.number).ec != std::errc())
-      diagnostics_.report(NumberOutOfRange, t.span, text);
+    if (std::from_chars(text.data(), end, t.number).ec != std::errc()) report(NumberOutOfRange, t.span, "", text);
     int64_t integer = 0;
     if (!real && std::from_chars(text.data(), end, integer).ec == std::errc()) t.integer = integer;
   }
@@ -205,9 +216,9 @@ class Lexer {
     Token& t = push(closed ? Tok::String : Tok::Invalid, begin);
     t.text = std::move(value);
     if (!closed) {
-      diagnostics_.report(UnterminatedString, SourceSpan{file_, t.span.begin, t.span.begin + 1}, quote);
+      report(UnterminatedString, SourceSpan{file_, t.span.begin, t.span.begin + 1}, "", quote);
     } else if (quote == '\'') {
-      diagnostics_.report(ForeignOperator, t.span, slice(begin), quoted_text(slice(begin)));
+      report(ForeignOperator, t.span, "", slice(begin), quoted_text(slice(begin)));
     }
   }
 
@@ -225,7 +236,7 @@ class Lexer {
     if (found != std::end(known)) {
       value += found->second;
     } else {
-      diagnostics_.report(UnknownEscape, span(begin), slice(begin)).note("known are \\n, \\t, \\\" and \\\\");
+      report(UnknownEscape, span(begin), "known are \\n, \\t, \\\" and \\\\", slice(begin));
     }
   }
 
@@ -236,7 +247,7 @@ class Lexer {
       at_ += f.text.size();
       Token& t = push(f.kind, begin);
       t.text = f.word;
-      diagnostics_.report(ForeignOperator, t.span, f.text, f.instead);
+      report(ForeignOperator, t.span, "", f.text, f.instead);
       // A comment of another language: its words are no statement.
       if (f.text == "//") at_ = std::min(text_.find('\n', at_), text_.size());
       return true;
@@ -250,7 +261,7 @@ class Lexer {
     size_t begin = at_++;
     Token& t = push(kind, begin);
     if (kind == Tok::Word) t.text = instead;
-    diagnostics_.report(ForeignOperator, t.span, slice(begin), instead);
+    report(ForeignOperator, t.span, "", slice(begin), instead);
     return true;
   }
 
@@ -264,9 +275,10 @@ class Lexer {
     step_character();
     auto byte = static_cast<unsigned char>(text_[begin]);
     std::string shown = byte < 0x20 || byte == 0x7F ? fmt::format("\\x{:02x}", byte) : std::string(slice(begin));
-    Diagnostic& d = diagnostics_.report(UnexpectedCharacter, span(begin), shown);
-    if (byte >= 0x80) {
-      d.note("names are written with the letters a-z and A-Z, digits and '_'");
+    bool letter = byte >= 0x80;
+    report(UnexpectedCharacter, span(begin),
+           letter ? "names are written with the letters a-z and A-Z, digits and '_'" : "", shown);
+    if (letter) {
       while (is_word(peek()) || (peek() & 0x80) != 0) ++at_;
     }
     push(Tok::Invalid, begin);
@@ -276,7 +288,7 @@ class Lexer {
   const std::string& text_;
   Diagnostics& diagnostics_;
   TokenStream out_;
-  size_t at_ = 0;
+  size_t at_ = 0, errors_ = 0;
   bool newline_ = false, own_line_ = true;
 };
 

@@ -195,9 +195,8 @@ class Parser::Inside {
 
 template <class... Args>
 Diagnostic& Parser::report(DiagnosticKind kind, SourceSpan span, const Args&... args) {
-  constexpr size_t limit = 50;
-  if (++errors_ > limit) {
-    diagnostics_.report(DiagnosticKind::TooManySyntaxErrors, span, limit);
+  if (++errors_ > max_errors) {
+    diagnostics_.report(DiagnosticKind::TooManySyntaxErrors, span, max_errors);
     throw Stop{};
   }
   return diagnostics_.report(kind, span, args...);

@@ -11,6 +11,9 @@
 // Tokens are shared by the parser's files only; the tree (ast.h) is what others see.
 namespace gradc::syntax {
 
+// The lexer and the parser each give up after so many.
+inline constexpr size_t max_errors = 50;
+
 // clang-format off
 enum class Tok : uint8_t {
   End, Invalid,  // Invalid: already reported by the lexer

@@ -38,7 +38,9 @@ std::string first_difference(const std::string& expected, const std::string& act
 
 }  // namespace
 
-std::string source_path(const std::string& relative) { return std::string(GRADC_SOURCE_DIR) + "/" + relative; }
+std::string source_path(const std::string& relative) {
+  return std::string(GRADC_SOURCE_DIR) + "/" + relative;
+}
 
 std::string read_text(const std::string& relative) {
   std::ifstream in(source_path(relative), std::ios::binary);

@@ -91,7 +91,9 @@ TEST_CASE("notes follow with their own places") {
   SourceManager sources;
   FileId f = sources.add("t.grad", "a = 1\nb = 2\n");
   Diagnostics d;
-  d.report(DiagnosticKind::UnexpectedCharacter, {f, 6, 7}, "b").note({f, 0, 1}, "first here").note("write something else");
+  d.report(DiagnosticKind::UnexpectedCharacter, {f, 6, 7}, "b")
+      .note({f, 0, 1}, "first here")
+      .note("write something else");
   CHECK(render(d.all()[0], sources, false) ==
         "t.grad:2:1: error: unexpected character 'b'\n  2 | b = 2\n    | ^\n"
         "t.grad:1:1: note: first here\n  1 | a = 1\n    | ^\n"

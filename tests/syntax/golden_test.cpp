@@ -37,7 +37,9 @@ std::vector<std::string> bad_programs() {
 }
 
 // "ExpectedToken-with" -> "ExpectedToken"; files of several kinds have names in lower case.
-std::string kind_in_name(const std::string& stem) { return stem.substr(0, stem.find('-')); }
+std::string kind_in_name(const std::string& stem) {
+  return stem.substr(0, stem.find('-'));
+}
 
 }  // namespace
 

@@ -25,6 +25,7 @@ struct Parsed {
 };
 
 // The models of the language's documentation, and one file with every construct.
-inline const char* const samples[] = {"burgers", "char_lstm", "digits", "everything", "gan", "gpt", "one_hidden_neuron", "resnet"};
+inline const char* const samples[] = {"burgers", "char_lstm",         "digits", "everything", "gan",
+                                      "gpt",     "one_hidden_neuron", "resnet"};
 
 }  // namespace gradc::test

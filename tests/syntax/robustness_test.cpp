@@ -28,7 +28,8 @@ std::string tree(const Parsed& p) {
   return out;
 }
 
-// What holds for every text: a message or a tree whose formatted text means the same, keeps the comments and stays as it is.
+// What holds for every text: a message or a tree whose formatted text means the same, keeps the comments and stays as
+// it is.
 void check_text(const std::string& text) {
   Parsed p(text);
   if (!p.ok()) {
@@ -43,10 +44,13 @@ void check_text(const std::string& text) {
   if (!again.ok()) FAIL("formatting broke\n" << text << "\nto\n" << once << "\n" << again.errors());
   if (tree(p) != tree(again)) FAIL("formatting changed the meaning of\n" << text << "\nto\n" << once);
   if (comments(p) != comments(again)) FAIL("formatting lost a comment of\n" << text << "\nin\n" << once);
-  if (again.formatted() != once) FAIL("formatting twice differs for\n" << text << "\nonce:\n" << once << "\ntwice:\n" << again.formatted());
+  if (again.formatted() != once)
+    FAIL("formatting twice differs for\n" << text << "\nonce:\n" << once << "\ntwice:\n" << again.formatted());
 }
 
-std::string sample(const char* name) { return test::read_text("tests/syntax/data/" + std::string(name) + ".grad"); }
+std::string sample(const char* name) {
+  return test::read_text("tests/syntax/data/" + std::string(name) + ".grad");
+}
 
 }  // namespace
 
@@ -83,9 +87,11 @@ TEST_CASE("random changes of the samples' bytes") {
 
 TEST_CASE("random sequences of tokens") {
   std::mt19937 random(7);
-  const char* words[] = {"(", ")", "[", "]", "{", "}", ",", ";", ":", "=", "+", "-", "**", "|>", "->", "..", "...", ".", "\n", "\n",
-                         "if", "else", "for", "in", "scan", "along", "with", "emit", "return", "fn", "model", "layer", "train",
-                         "param", "state", "update", "dim", "not", "and", "all but", "x", "y", "N", "3", "0.5", "\"s\"", "# c\n", "sum[k]"};
+  const char* words[] = {"(",     ")",     "[",     "]",     "{",     "}",      ",",     ";",     ":",      "=",
+                         "+",     "-",     "**",    "|>",    "->",    "..",     "...",   ".",     "\n",     "\n",
+                         "if",    "else",  "for",   "in",    "scan",  "along",  "with",  "emit",  "return", "fn",
+                         "model", "layer", "train", "param", "state", "update", "dim",   "not",   "and",    "all but",
+                         "x",     "y",     "N",     "3",     "0.5",   "\"s\"",  "# c\n", "sum[k]"};
   for (int round = 0; round < 3000; ++round) {
     std::string text = random() % 2 ? "model m(x: []) {\n" : "";
     for (size_t n = random() % 40; n > 0; --n) text += std::string(words[random() % std::size(words)]) + " ";
@@ -108,11 +114,26 @@ TEST_CASE("comments wherever a line may end") {
   SUCCEED();
 }
 
+TEST_CASE("large files of nonsense are given up soon") {
+  const char* units[] = {"$",        "(",    "{\n",   "}\n", "x = \"\\q\"\n", "x = (\n", "a b\n",  "model m(x: []) {\n",
+                         "\"\\q\\q", "x + ", "# c\n", ";",   "[{(\n}",        "1.e ",    "x\n|> ", "if x { if y {\n} "};
+  for (const char* unit : units) {
+    std::string text;
+    while (text.size() < 200000) text += unit;
+    for (const char* head : {"", "model m(x: []) {\n"}) {
+      Parsed p(head + text);
+      INFO(unit);
+      CHECK(p.diagnostics.error_count() <= 102);
+    }
+  }
+}
+
 TEST_CASE("lines end within 120 characters where they can be broken") {
   std::string text = "model m(x: []) {\n";
   for (int i = 0; i < 40; ++i) {
     text += "    value" + std::to_string(i) + " = combine(";
-    for (int k = 0; k <= i; ++k) text += (k ? ", " : "") + std::string("argument_") + std::to_string(k) + (k % 3 ? "" : " * (scale + offset)");
+    for (int k = 0; k <= i; ++k)
+      text += (k ? ", " : "") + std::string("argument_") + std::to_string(k) + (k % 3 ? "" : " * (scale + offset)");
     text += ")\n    other" + std::to_string(i) + " = first";
     for (int k = 0; k <= i; ++k) text += (k % 2 ? " + second_" : " |> stage_") + std::to_string(k);
     text += "\n\n";

@@ -37,7 +37,9 @@ TEST_CASE("a newline ends a statement, with the documented exceptions") {
 }
 
 TEST_CASE("words of declarations stay usable as names") {
-  Body b("state = 1\nupdate = state + 1\nmodel = f(update)\nparam = model\ndim = param\ntrain, test = split(dim, 2)\noptimizer = layer(use)");
+  Body b(
+      "state = 1\nupdate = state + 1\nmodel = f(update)\nparam = model\ndim = param\ntrain, test = split(dim, "
+      "2)\noptimizer = layer(use)");
   CHECK(b.statements().size() == 7);
   for (const ast::Stmt& s : b.statements()) CHECK(s.as<ast::Bind>());
 }
@@ -83,8 +85,9 @@ TEST_CASE("scan holds its inputs, axis, carries and body") {
 }
 
 TEST_CASE("train: settings, readers and several losses") {
-  Parsed p("train m {\n data = rows { x = 2; y = 1 }\n test = csv(\"t.csv\")\n batch = 4\n share = csv(\"a\")\n"
-           " minimize a over \"c.*\" with adam(lr = 1) every 5\n minimize b\n}\n");
+  Parsed p(
+      "train m {\n data = rows { x = 2; y = 1 }\n test = csv(\"t.csv\")\n batch = 4\n share = csv(\"a\")\n"
+      " minimize a over \"c.*\" with adam(lr = 1) every 5\n minimize b\n}\n");
   INFO(p.errors());
   REQUIRE(p.ok());
   const auto* train = p.file->items[0].as<ast::Train>();
