@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace gradc {
+namespace gradc::scheduling {
 
 Affine fixed(size_t dims, int64_t value) { return {value, std::vector<int64_t>(dims, 0)}; }
 
@@ -27,7 +27,7 @@ Affine sum(Affine a, const Affine& b, int64_t scale) {
 namespace {
 
 AxisIndex scaled(AxisIndex i, int64_t scale, int64_t offset) {
-  i.at = gradc::scaled(std::move(i.at), scale, offset);
+  i.at = scheduling::scaled(std::move(i.at), scale, offset);
   for (Indirect& p : i.picks) p.stride *= scale;
   return i;
 }
@@ -176,4 +176,4 @@ PlaceKey key_of(NodeId node, const Place& p) {
   return key;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -7,7 +7,7 @@
 
 // Index algebra: where in a tensor a value is wanted, as affine functions of a kernel's dims, and how that place is carried
 // through views, reshapes and pads to the operand's place, so that none of them has to be copied.
-namespace gradc {
+namespace gradc::scheduling {
 
 Affine fixed(size_t dims, int64_t value);
 Affine along(size_t dims, size_t dim);
@@ -45,4 +45,4 @@ std::optional<std::vector<int>> plain_dims(const Place& p);
 using PlaceKey = std::vector<int64_t>;
 PlaceKey key_of(NodeId node, const Place& p);
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

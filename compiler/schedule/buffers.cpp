@@ -4,7 +4,7 @@
 
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t alignment = 64;
@@ -231,4 +231,4 @@ void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) 
   buffers = std::move(kept);
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -4,7 +4,7 @@
 
 // Memory of a step: which values can take the place of others, and where the rest lies in the arena. In a finished program the
 // slots of a call never overlap.
-namespace gradc {
+namespace gradc::scheduling {
 
 // Turns shadows of parameters and states into updates in place wherever no kernel looks at an old element after it was replaced.
 void update_in_place(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels);
@@ -19,4 +19,4 @@ Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& ker
 // Drops buffers that nothing names, keeping those of the step's interface.
 void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels);
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

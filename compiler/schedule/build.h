@@ -3,7 +3,7 @@
 #include "compiler/schedule/emit.h"
 
 // Clusters become kernels.
-namespace gradc {
+namespace gradc::scheduling {
 
 struct BuildInput {
   const Work& work;
@@ -47,7 +47,9 @@ std::vector<std::vector<int>> collapse(Draft& draft, std::vector<std::vector<int
 
 // Appends a list to the kernel's tables and returns its statements.
 std::vector<Stmt> take(RawKernel& kernel, StmtList list);
-// Stores a node's value into all its buffers.
+// Where a node's value goes: home, and further outputs that ask for it.
+std::vector<BufferId> destinations(const BuildInput& in, NodeId node);
+// Stores a node's value there.
 void store(const BuildInput& in, Emitter& emitter, RawKernel& kernel, NodeId node, const Place& result, ValueId value);
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

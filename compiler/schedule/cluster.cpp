@@ -5,7 +5,7 @@
 
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 constexpr size_t most_members = 64;
@@ -146,7 +146,7 @@ std::optional<Clusters::Matching> Clusters::match_uses(const Cluster& a, const C
     return {};
   };
   std::optional<std::vector<int>> in_a = axes(a), in_b = axes(b);
-  if (!in_a || !in_b) return {};
+  if (!in_a || !in_b || in_a->size() != in_b->size()) return {};
   Matching matching;
   for (size_t i = 0; i < in_a->size(); ++i) {
     if (((*in_a)[i] < 0) != ((*in_b)[i] < 0)) return {};
@@ -252,7 +252,7 @@ bool Clusters::try_merge(int a, int b, Matching from_a) {
 }
 
 bool Clusters::merge_along(int producer, int consumer, const Use& use) {
-  if (!use.plain) return false;
+  if (!use.plain || !work_.items[static_cast<size_t>(producer)].fuses || !work_.items[static_cast<size_t>(consumer)].fuses) return false;
   int a = cluster_of(producer), b = cluster_of(consumer);
   const Member *p = find(clusters_[static_cast<size_t>(a)], producer), *c = find(clusters_[static_cast<size_t>(b)], consumer);
   const std::vector<int>& result = work_.items[static_cast<size_t>(producer)].result;
@@ -444,4 +444,4 @@ std::vector<int> Clusters::in_order() const {
   return order;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

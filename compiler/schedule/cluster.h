@@ -9,7 +9,7 @@
 
 // Which items share a kernel. Clusters grow greedily, the largest intermediate value first, as long as the result is still one
 // nest (or one contraction and its epilogue) and the graph of clusters stays acyclic.
-namespace gradc {
+namespace gradc::scheduling {
 
 struct Member {
   int item = -1;
@@ -26,7 +26,7 @@ using DimSet = uint64_t;
 constexpr DimSet bit_of(int dim) { return DimSet{1} << dim; }
 
 // How a cluster becomes a nest. Its dims are outer (rows) and inner; statements are run for every point, or once per row.
-struct NestPlan {
+struct ClusterPlan {
   DimSet inner = 0;
   int vector_dim = -1;
   bool split = false;      // the leading inner dim is cut into blocks, whose partial results a later kernel adds up
@@ -46,7 +46,7 @@ class Clusters {
   const Cluster& operator[](int c) const { return clusters_[static_cast<size_t>(c)]; }
   int cluster_of(int item) const { return cluster_of_[static_cast<size_t>(item)]; }
   bool is_contraction(const Cluster& c) const;
-  std::optional<NestPlan> plan(const Cluster& c) const;
+  std::optional<ClusterPlan> plan(const Cluster& c) const;
   // Used by an item outside of its own cluster, or asked for.
   bool is_stored(int item) const;
   DimSet dims_of(const Member& m) const;
@@ -75,7 +75,7 @@ class Clusters {
   const Member* find(const Cluster& c, int item) const;
   int choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const;
   std::vector<int> natural_order(const Cluster& c) const;
-  bool assign_stages(const Cluster& c, NestPlan& p) const;
+  bool assign_stages(const Cluster& c, ClusterPlan& p) const;
 
   Work& work_;
   const Target& target_;
@@ -87,4 +87,4 @@ class Clusters {
 
 int64_t count(const Cluster& c, DimSet dims);
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -2,7 +2,7 @@
 
 #include "compiler/schedule/build.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 template <class F>
@@ -85,15 +85,19 @@ std::vector<Stmt> take(RawKernel& kernel, StmtList list) {
   return stmts;
 }
 
-void store(const BuildInput& in, Emitter& emitter, RawKernel& kernel, NodeId node, const Place& result, ValueId value) {
-  const Type& type = in.work.graph[node].type;
+std::vector<BufferId> destinations(const BuildInput& in, NodeId node) {
   std::vector<BufferId> buffers;
   bool input = in.work.graph[node].op->kind == OpKind::Input;
   if (!input) buffers.push_back(in.storage.of_node[node.at()]);
   if (auto more = in.storage.copies.find(node); more != in.storage.copies.end()) {
     buffers.insert(buffers.end(), more->second.begin(), more->second.end());
   }
-  for (BufferId b : buffers) {
+  return buffers;
+}
+
+void store(const BuildInput& in, Emitter& emitter, RawKernel& kernel, NodeId node, const Place& result, ValueId value) {
+  const Type& type = in.work.graph[node].type;
+  for (BufferId b : destinations(in, node)) {
     Stmt s{.kind = StmtKind::Store, .type = type.element, .args = {value, -1, -1}};
     s.access.slot = kernel.slot(b, type.element, true);
     s.access.at = flat(result, type, emitter.dims()).at;
@@ -101,4 +105,4 @@ void store(const BuildInput& in, Emitter& emitter, RawKernel& kernel, NodeId nod
   }
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -3,7 +3,7 @@
 #include "compiler/schedule/build.h"
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 bool contains(const std::vector<int64_t>& labels, int64_t label) { return std::find(labels.begin(), labels.end(), label) != labels.end(); }
@@ -107,4 +107,4 @@ class ContractionBuilder {
 
 RawKernel build_contraction(const BuildInput& in, const Cluster& c) { return ContractionBuilder(in, c).run(); }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -5,7 +5,7 @@
 
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 
 int RawKernel::slot(BufferId buffer, Element element, bool written) {
   auto it = std::find(buffers.begin(), buffers.end(), buffer);
@@ -55,9 +55,8 @@ ValueId Emitter::emit(Stmt s, NodeId origin, bool row, bool labelled) {
   std::vector<int64_t> key;
   if (s.kind == StmtKind::Compute) {
     key = {static_cast<int64_t>(s.op), static_cast<int64_t>(s.type), s.args[0], s.args[1], s.args[2], std::bit_cast<int64_t>(s.constant)};
-    for (const auto* known : {&row_stmts_, &full_stmts_}) {
-      if (auto it = known->find(key); it != known->end()) return it->second;
-    }
+    if (auto it = row_stmts_.find(key); it != row_stmts_.end()) return it->second;
+    if (auto it = full_stmts_.find(key); !row && it != full_stmts_.end()) return it->second;
   }
   if (defines) s.value = next_++;
   if (!row && defines) of_full_.insert(s.value);
@@ -289,4 +288,4 @@ ValueId Emitter::iota(NodeId node, const Place& place) {
   return v;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -8,7 +8,7 @@
 
 // Statements for graph values: asked for a value at a place, the emitter follows the graph back to what lies in memory and
 // writes the loads and scalar operations in between, each once.
-namespace gradc {
+namespace gradc::scheduling {
 
 // A body with everything that one call of it needs.
 struct RawKernel {
@@ -104,4 +104,4 @@ class Emitter {
   ValueId next_ = 0;
 };
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -4,7 +4,7 @@
 #include "compiler/schedule/build.h"
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t row_tile = 16;  // rows summed in registers before memory is touched
@@ -144,9 +144,12 @@ class NestBuilder {
     if (s.first.empty()) s.kind = StmtKind::Store;
     sums_.push_back({m.item, lanes, by_block, lanes * type.count()});
     auto partial = in_.storage.partials.find(m.item);
-    BufferId to = partial != in_.storage.partials.end() ? partial->second : in_.storage.of_node[it.node.at()];
-    s.access.slot = out_.kernel.slot(to, type.element, true);
-    emitter_.emit(s, it.node, row);
+    std::vector<BufferId> to = destinations(in_, it.node);
+    if (partial != in_.storage.partials.end()) to = {partial->second};
+    for (BufferId buffer : to) {
+      s.access.slot = out_.kernel.slot(buffer, type.element, true);
+      emitter_.emit(s, it.node, row);
+    }
   }
 
   double operations() const {
@@ -220,7 +223,7 @@ class NestBuilder {
 
   const BuildInput& in_;
   const Cluster& c_;
-  NestPlan plan_;
+  ClusterPlan plan_;
   NestBuild out_;
   Emitter emitter_;
   DimSet all_ = 0;
@@ -236,4 +239,4 @@ class NestBuilder {
 
 NestBuild build_nest(const BuildInput& in, const Cluster& c) { return NestBuilder(in, c).run(); }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -4,7 +4,7 @@
 #include "compiler/schedule/cluster.h"
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 // Rows longer than this, and too few to share among threads, are reduced block by block in a kernel of their own.
@@ -103,9 +103,9 @@ int Clusters::choose_vector_dim(const Cluster& c, DimSet allowed, const std::vec
   return best;
 }
 
-std::optional<NestPlan> Clusters::plan(const Cluster& c) const {
+std::optional<ClusterPlan> Clusters::plan(const Cluster& c) const {
   if (c.extents.size() > 60) return {};
-  NestPlan p;
+  ClusterPlan p;
   p.order = natural_order(c);
   DimSet all = 0, inner = 0, small = 0;
   bool has_small = false, internal = false, whole_sums = false;
@@ -171,7 +171,7 @@ std::optional<NestPlan> Clusters::plan(const Cluster& c) const {
   return p;
 }
 
-bool Clusters::assign_stages(const Cluster& c, NestPlan& p) const {
+bool Clusters::assign_stages(const Cluster& c, ClusterPlan& p) const {
   for (size_t i = 0; i < c.members.size(); ++i) {
     int stage = 0;
     for (const Use& u : work_.items[static_cast<size_t>(c.members[i].item)].uses) {
@@ -187,4 +187,4 @@ bool Clusters::assign_stages(const Cluster& c, NestPlan& p) const {
   return true;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -9,6 +9,8 @@
 #include "compiler/support/error.h"
 
 namespace gradc {
+using namespace scheduling;
+
 namespace {
 
 class Scheduler {

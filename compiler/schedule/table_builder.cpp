@@ -3,7 +3,7 @@
 #include "compiler/schedule/build.h"
 
 // Results that are filled first and then stored into at places that the operands choose: scatter-add, and pads with gaps.
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t strip = 64;  // elements of a row that one block fills
@@ -153,4 +153,4 @@ std::vector<RawKernel> build_spread(const BuildInput& in, const Cluster& c) {
   return out;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -2,7 +2,7 @@
 
 #include "compiler/schedule/build.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 namespace {
 constexpr double operations_per_block = 32e3;   // of point-wise work
 constexpr double products_per_block = 4e6;      // of contractions
@@ -53,4 +53,4 @@ Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t
   return t;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

@@ -4,7 +4,7 @@
 
 #include "compiler/support/error.h"
 
-namespace gradc {
+namespace gradc::scheduling {
 
 namespace {
 
@@ -326,6 +326,7 @@ Item Work::make_item(NodeId node) const {
   item.kind = kind_of(item);
   item.fuses = fuse && item.kind != ItemKind::Scatter && item.kind != ItemKind::Spread &&
                std::find(item.extents.begin(), item.extents.end(), 0) == item.extents.end();
+  if (item.kind == ItemKind::Scatter || item.kind == ItemKind::Spread) item.result.clear();
   if (n.op->kind == OpKind::Pointwise) item.cost = cost_of(program_of(graph, node));
   if (n.op->kind == OpKind::Random) item.cost = 30;
   return item;
@@ -352,4 +353,4 @@ int Work::add_finish(int i, int64_t partials) {
   return static_cast<int>(items.size()) - 1;
 }
 
-}  // namespace gradc
+}  // namespace gradc::scheduling

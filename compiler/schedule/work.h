@@ -8,7 +8,7 @@
 
 // What there is to compute: every live node either disappears into the accesses of those who use it, or is an item of work with a
 // space of its own (its result's axes and the axes it sums over).
-namespace gradc {
+namespace gradc::scheduling {
 
 enum class ItemKind : uint8_t {
   Nest,         // anything point-wise, reductions, gathers, copies; products too thin for register tiles
@@ -31,7 +31,7 @@ struct Item {
   bool fuses = true;
   std::vector<int64_t> extents;
   std::vector<Symbol> names;
-  std::vector<int> result;    // by axis of the value: the dim it moves with; -1 for axes of size 1
+  std::vector<int> result;    // by axis of the value: the dim it moves with; -1 for axes of size 1. Empty for tables
   std::vector<bool> reduced;  // by dim
   std::vector<Use> uses;
   double cost = 1;            // about that many operations per point
@@ -86,4 +86,4 @@ ScalarProgram program_of(const Graph& graph, NodeId node);
 // The dim of the space of a contraction for each of its labels: those of the result first, then the summed ones.
 std::vector<int64_t> contraction_labels(const Node& n);
 
-}  // namespace gradc
+}  // namespace gradc::scheduling
