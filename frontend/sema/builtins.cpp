@@ -68,7 +68,7 @@ BuiltinCall match_builtin(Elaborator& sema, const Builtin& b, std::vector<Arg> a
     if (a.name) {
       auto it = std::find_if(formals.begin(), formals.end(), [&](const Formal& f) { return !f.rest && f.name == a.name.str(); });
       if (it == formals.end()) {
-        Diagnostic& d = sema.report(DiagnosticKind::UnknownArgument, a.span, b.name, a.name);
+        Diagnostic& d = sema.report(DiagnosticKind::UnknownArgument, a.named_at(), b.name, a.name);
         signature(d);
         std::vector<std::string> names;
         for (const Formal& f : formals) names.push_back(f.name);

@@ -14,7 +14,7 @@ constexpr int max_calls = 64;  // of bodies inside each other
 
 std::vector<Arg> Elaborator::arguments(const std::vector<ast::Argument>& args) {
   std::vector<Arg> out;
-  for (const ast::Argument& a : args) out.push_back({a.name ? a.name->name : Symbol(), evaluate(*a.value), a.value->span});
+  for (const ast::Argument& a : args) out.push_back({a.name ? a.name->name : Symbol(), evaluate(*a.value), a.value->span, a.name ? a.name->span : SourceSpan()});
   return out;
 }
 
@@ -37,7 +37,7 @@ std::map<Symbol, Arg> Elaborator::match(const std::vector<ast::Parameter>& param
       }
       to = parameters[next++].name.name;
     } else if (std::find(names.begin(), names.end(), to.str()) == names.end()) {
-      Diagnostic& d = signature(report(DiagnosticKind::UnknownArgument, a.span, callee, to));
+      Diagnostic& d = signature(report(DiagnosticKind::UnknownArgument, a.named_at(), callee, to));
       if (auto near = nearest(to.str(), names)) d.note(fmt::format("did you mean '{}'?", *near));
       abort();
     }
@@ -152,7 +152,10 @@ std::vector<std::pair<Symbol, Value>> Elaborator::configure(const std::vector<as
 std::shared_ptr<LayerInstance> Elaborator::sequential(std::vector<Arg> parts, SourceSpan at) {
   auto layer = std::make_shared<LayerInstance>();
   layer->span = at;
-  for (size_t i = 0; i < parts.size(); ++i) layer->configuration.emplace_back(Symbol(std::to_string(i)), parts[i].value);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    layer->configuration.emplace_back(Symbol(std::to_string(i)), parts[i].value);
+    layer->part_spans.push_back(parts[i].span);
+  }
   return layer;
 }
 
@@ -183,9 +186,11 @@ Value Elaborator::call_layer(const std::shared_ptr<LayerInstance>& layer, std::v
     }
     FrameScope enter(*this, frame);
     Value v = args[0].value;
-    for (auto& [key, part] : layer->configuration) {
+    for (size_t i = 0; i < layer->configuration.size(); ++i) {
+      const auto& [key, part] = layer->configuration[i];
       Restore<std::string> base(frame.base, layer->path + "." + key.str());
-      v = call(part, {{{}, v, at}}, layer->span);
+      v = call(part, {{{}, v, at}}, layer->part_spans[i]);
+      name_node(v, frame.base);
     }
     return v;
   }

@@ -17,6 +17,9 @@ struct Arg {
   Symbol name;  // empty: by position
   Value value;
   SourceSpan span;
+  SourceSpan name_span{};
+
+  SourceSpan named_at() const { return name_span ? name_span : span; }
 };
 
 // One body being elaborated: the model, or a call of a function, a layer or an optimiser.
@@ -52,6 +55,12 @@ struct Objective {
   std::vector<std::string> over;  // patterns; empty: every parameter
   const ast::Expr* optimizer = nullptr;
   int64_t every = 1;
+};
+
+// A copy of a node that counts only where the condition has the truth value `sense`.
+struct GuardedCopy {
+  NodeId node, condition;
+  bool sense = true;
 };
 
 struct Builtin;
@@ -229,6 +238,7 @@ class Elaborator {
   Frame* frame_ = nullptr;
   int loop_depth_ = 0;
   int64_t work_ = 0;
+  bool too_large_ = false;
 
   Elaboration out_;
   std::map<std::string, Value> parameters_;       // current value of parameters and states by path
@@ -236,7 +246,7 @@ class Elaborator {
   std::map<std::string, Value> state_updates_;
   std::vector<std::pair<Symbol, Value>> parameter_updates_;
   std::map<int32_t, int> name_depth_;              // of the frame that named a node: outer names win
-  std::map<int32_t, std::vector<NodeId>> copies_;  // of nodes, made by guard()
+  std::map<int32_t, std::vector<GuardedCopy>> copies_;  // of nodes, made by guard()
   std::map<int32_t, size_t> input_of_;             // node of an int input -> its place in out_.inputs
   std::map<std::string, int> draws_;
   std::set<uint32_t> sites_;

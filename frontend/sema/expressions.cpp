@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t work_limit = 4'000'000;     // statements and calls of one elaboration
 constexpr size_t node_limit = 2'000'000;
+constexpr int max_call_notes = 4;
 
 const std::map<std::string, double>& constants() {
   static const std::map<std::string, double> table = {
@@ -81,16 +82,17 @@ void Elaborator::note_origin(Diagnostic& d, const Value& v, SourceSpan at) {
 Diagnostic& Elaborator::with_calls(Diagnostic& d) {
   bool in_library = d.span && sources_.file(d.span.file).library;
   SourceSpan inner = d.span;
+  int shown = 0;
   for (const Frame* f = frame_; f && f->parent; f = f->parent) {
     if (!f->caller) continue;
     SourceSpan call_site = graph_.provenance.origin(f->caller).span;
     bool user = call_site && !sources_.file(call_site.file).library;
     if (in_library && user) {
       d.span = call_site;
-      d.note(inner, fmt::format("in '{}', here", f->callee));
+      d.note(inner, fmt::format("in '{}', here", frame_->callee));
       return d;
     }
-    if (!in_library && user && f->callee && call_site != d.span) d.note(call_site, fmt::format("'{}' is called here", f->callee));
+    if (!in_library && user && f->callee && call_site != d.span && shown++ < max_call_notes) d.note(call_site, fmt::format("'{}' is called here", f->callee));
   }
   return d;
 }
@@ -114,7 +116,7 @@ ProvenanceId Elaborator::provenance(SourceSpan span) {
 // Loops and recursion at compile time are bounded, so that no model file hangs the compiler.
 void Elaborator::spend(SourceSpan at) {
   if (++work_ <= work_limit && graph_.size() <= node_limit) return;
-  if (work_ == work_limit + 1 || graph_.size() > node_limit) report(DiagnosticKind::ModelTooLarge, at);
+  if (!std::exchange(too_large_, true)) report(DiagnosticKind::ModelTooLarge, at);
   abort();
 }
 

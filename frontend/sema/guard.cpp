@@ -11,7 +11,7 @@ namespace {
 
 class Cone {
  public:
-  Cone(GraphBuilder& b, Expr condition, bool sense, std::map<int32_t, std::vector<NodeId>>& copies)
+  Cone(GraphBuilder& b, Expr condition, bool sense, std::map<int32_t, std::vector<GuardedCopy>>& copies)
       : builder_(b), condition_(condition), sense_(sense), copies_(copies) {}
 
   NodeId rebuild(NodeId id) {
@@ -33,7 +33,7 @@ class Cone {
     made.name = node.name;
     made.provenance = builder_.graph().provenance.unite(node.provenance, made.provenance);
     made.type = node.type;
-    copies_[id.index].push_back(result);
+    copies_[id.index].push_back({result, condition_.id, sense_});
     return result;
   }
   NodeId leaf(NodeId id, const Node& node) {
@@ -46,7 +46,7 @@ class Cone {
   GraphBuilder& builder_;
   Expr condition_;
   bool sense_;
-  std::map<int32_t, std::vector<NodeId>>& copies_;
+  std::map<int32_t, std::vector<GuardedCopy>>& copies_;
   std::map<int32_t, NodeId> done_;
 };
 

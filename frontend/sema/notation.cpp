@@ -169,7 +169,9 @@ Elaborator::Labelled Elaborator::labelled(const ast::Expr& e, const std::set<Sym
     }
     if (labels.empty()) return {evaluate(inner), {}};
     Value base = evaluate(*i->base);
+    At here(*this, i->base->span);
     Expr x = expr(base, i->base->span);
+    if (!base.as<TensorRef>()) base = wrap(x);  // a list of numbers
     if (labels.size() != i->items.size()) {
       report(DiagnosticKind::NotAvailable, inner.span, "an index other than a plain name (windows, diagonals)");
       abort();

@@ -118,7 +118,8 @@ void Elaborator::unify(const ast::ShapeType& t, Value& v, const std::string& wha
       } else if (pass == 1 || n) {
         int64_t size = bound ? integer_of(bound->value, t.dims[i].span, "a size") : dimension(*t.dims[i].size);
         if (size != have.size)
-          mismatch(fmt::format("'{}' is {} here, but axis {} has size {}", quote(t.dims[i].span), size, axis - 1, have.size));
+          mismatch(n ? fmt::format("{} is {}, but axis {} has size {}", n->name, size, axis - 1, have.size)
+                     : fmt::format("axis {} should have size {}, but has {}", axis - 1, size, have.size));
       }
     }
   }

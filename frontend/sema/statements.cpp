@@ -26,8 +26,8 @@ void Elaborator::run(const ast::Block& block) {
 
 // After a mistake the model's body goes on, so that one run reports several; a call that fails ends with its statement.
 void Elaborator::execute(const ast::Stmt& s) {
-  spend(s.span);
   auto visit = [&] {
+    spend(s.span);
     std::visit(ast::Overloaded{[&](const ast::Bind& b) { bind(b); }, [&](const ast::IndexBind& b) { index_bind(b); },
                                [&](const ast::Dim& d) {
                                  if (!d.value) {

@@ -358,15 +358,27 @@ Value Elaborator::gradient(const Value& y, const Value& x, SourceSpan sy, Source
     if (!reached[i]) continue;
     for (NodeId o : graph_[NodeId(i)].operands) reached[o.at()] = true;
   }
-  std::vector<NodeId> candidates{tx->node};
+  struct Candidate {
+    NodeId node;
+    std::vector<GuardedCopy> guards;
+  };
+  std::vector<Candidate> candidates{{tx->node, {}}};
   for (size_t i = 0; i < candidates.size(); ++i) {
-    auto it = copies_.find(candidates[i].index);
-    if (it != copies_.end()) candidates.insert(candidates.end(), it->second.begin(), it->second.end());
+    auto it = copies_.find(candidates[i].node.index);
+    if (it == copies_.end()) continue;
+    for (const GuardedCopy& c : it->second) {
+      candidates.push_back({c.node, candidates[i].guards});
+      candidates.back().guards.push_back(c);
+    }
   }
   Expr total, of(builder(), ty->node);
-  for (NodeId candidate : candidates) {
-    if (!reached[candidate.at()]) continue;
-    Expr part = grad(of, Expr(builder(), candidate));
+  for (const Candidate& candidate : candidates) {
+    if (!reached[candidate.node.at()]) continue;
+    Expr part = grad(of, Expr(builder(), candidate.node));
+    for (const GuardedCopy& g : candidate.guards) {
+      Expr condition(builder(), g.condition);
+      part = g.sense ? select(condition, part, 0.0) : select(condition, 0.0, part);
+    }
     total = total ? total + part : part;
   }
   if (!total) total = grad(of, Expr(builder(), tx->node));  // no path: the backward stage says so

@@ -142,7 +142,7 @@ class TrainReader {
       sema_.abort();
     }
     if (std::find(info.options.begin(), info.options.end(), a.name->name.str()) == info.options.end()) {
-      Diagnostic& problem = sema_.report(DiagnosticKind::UnknownArgument, a.span, d.reader, a.name->name);
+      Diagnostic& problem = sema_.report(DiagnosticKind::UnknownArgument, a.name->span, d.reader, a.name->name);
       if (auto near = nearest(a.name->name.str(), info.options)) problem.note(fmt::format("did you mean '{}'?", *near));
       sema_.abort();
     }

@@ -63,6 +63,7 @@ struct LayerInstance {
   const ast::Layer* layer = nullptr;  // null: Sequential, whose parts are the configuration
   ScopePtr scope;
   std::vector<std::pair<Symbol, Value>> configuration;
+  std::vector<SourceSpan> part_spans;  // of Sequential
   std::string path;
   SourceSpan span;
 };
