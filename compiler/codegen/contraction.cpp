@@ -141,19 +141,14 @@ class FloatContraction : ContractionEmitter {
   }
 
   void emit_tiles() {
-    std::map<std::tuple<int64_t, int64_t, int64_t>, llvm::Function*> made;
     for (int64_t rows : heights())
       for (int64_t columns : panel_widths()) {
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
         const int64_t valid = p_.rhs == OperandForm::Direct ? columns : width;
-        llvm::Function*& tile = made[{rows, width, valid}];
-        if (!tile) {
-          const TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width, .valid = valid,
-                                .lhs_row = p_.lhs_row, .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .resumes = p_.k_blocks > 1};
-          tile = emit_tile(*context_.function->getParent(), shape,
-                           fmt::format("{}.tile.{}x{}", context_.function->getName().str(), rows, columns));
-        }
-        tiles_[tile_key(rows, columns)] = tile;
+        tiles_[tile_key(rows, columns)] = emit_tile(
+            *context_.function->getParent(),
+            {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width, .valid = valid, .lhs_row = p_.lhs_row,
+             .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1});
       }
   }
   int64_t tile_key(int64_t rows, int64_t columns) const { return rows * (p_.nr + 1) + columns; }
@@ -188,12 +183,12 @@ class FloatContraction : ContractionEmitter {
   void emit_chunk(Value* first_tile, Value* end_tile) {
     chunk_row_ = row_of(first_tile);
     auto* rows = b_.CreateSub(row_of(end_tile), chunk_row_);
+    if (p_.k_blocks > 1) clear(scratch(p_.sums_at, i64(0)), p_.chunk_rows * ((p_.block_n + p_.nr - 1) / p_.nr * p_.nr));
     // A sum over nothing is one empty block.
     for_loop(b_, i64(0), i64(p_.k_blocks), 1, [&](Value* k_block) {
       k_from_ = times(k_block, p_.kc);
       auto* last = b_.CreateICmpEQ(k_block, i64(p_.k_blocks - 1));
       k_count_ = choose(last, p_.K - (p_.k_blocks - 1) * p_.kc, p_.kc);
-      resume_ = b_.CreateICmpNE(k_block, i64(0));
       place_lhs(rows);
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
         auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
@@ -201,6 +196,10 @@ class FloatContraction : ContractionEmitter {
         for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last); });
       });
     });
+  }
+
+  void clear(Value* elements, int64_t count) {
+    b_.CreateMemSet(elements, b_.getInt8(0), i64(count * bytes_), llvm::Align(64));
   }
 
   Range k_range() {
@@ -335,7 +334,11 @@ class FloatContraction : ContractionEmitter {
       at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
     }
     auto* sums = scratch(p_.sums_at, at);
-    call_tile(height, width, {lhs_address(row), rhs, sums, k_count_, resume_});
+    if (p_.K > 0) {
+      call_tile(height, width, {lhs_address(row), rhs, sums, k_count_});
+    } else {
+      clear(sums, p_.mr * p_.nr);
+    }
     if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
   }
 
@@ -381,7 +384,7 @@ class FloatContraction : ContractionEmitter {
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
   Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block
-  Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr, *resume_ = nullptr;
+  Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr;
 };
 
 // Products of integers and truth values (or of and): rare, so just right.

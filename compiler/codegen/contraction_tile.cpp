@@ -1,5 +1,6 @@
 #include "compiler/codegen/contraction_tile.h"
 
+#include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
@@ -13,7 +14,7 @@ class TileEmitter {
     auto& b = builder_;
     element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
     vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(shape.lanes));
-    auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty(), b.getInt1Ty()}, false);
+    auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()}, false);
     function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
     for (unsigned i = 0; i < 3; ++i) function_->addParamAttr(i, llvm::Attribute::NoAlias);
     function_->addFnAttr(llvm::Attribute::NoUnwind);
@@ -24,36 +25,17 @@ class TileEmitter {
 
   llvm::Function* emit() {
     auto& b = builder_;
-    auto* entry = block("entry");
-    auto* loop = block("k");
-    auto* rest_check = copies_ > 1 ? block("rest.check") : nullptr;
-    auto* rest = copies_ > 1 ? block("rest") : nullptr;
-    auto* done = block("done");
-
+    auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 ? nullptr : block("done");
     b.SetInsertPoint(entry);
-    Sums start = initial_sums();
+    const Point start{function_->getArg(0), function_->getArg(1), initial_sums()};
     auto* k = function_->getArg(3);
-    auto* whole = copies_ > 1 ? b.CreateAnd(k, b.getInt64(~static_cast<uint64_t>(copies_ - 1))) : k;
-    auto* setup = b.GetInsertBlock();
-    Point at{function_->getArg(0), function_->getArg(1), std::move(start)};
-    auto* after = rest_check ? rest_check : done;
-    b.CreateCondBr(b.CreateICmpSGT(whole, b.getInt64(0)), loop, after);
-    Point end = emit_loop(loop, setup, at, whole, copies_, after);
-
-    if (rest_check) {
-      b.SetInsertPoint(rest_check);
-      Point joined = join(setup, at, loop, end);
-      for (int copy = 1; copy < copies_; ++copy)
-        for (size_t i = 0; i < tile_size(); ++i) joined.sums[i] = b.CreateFAdd(joined.sums[i], joined.sums[static_cast<size_t>(copy) * tile_size() + i]);
-      joined.sums.resize(tile_size());
-      auto* left = b.CreateSub(k, whole);
-      b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), rest, done);
-      Point last = emit_loop(rest, rest_check, joined, left, 1, done);
+    if (copies_ == 1) {
+      b.CreateBr(loop);
+      const Point end = emit_loop(loop, entry, start, k, 1, done);
       b.SetInsertPoint(done);
-      store_sums(join(rest_check, joined, rest, last).sums);
+      store_sums(end.sums);
     } else {
-      b.SetInsertPoint(done);
-      store_sums(join(setup, at, loop, end).sums);
+      emit_copies(entry, loop, start, k);
     }
     b.CreateRetVoid();
     return function_;
@@ -72,28 +54,33 @@ class TileEmitter {
   llvm::Align align() const { return llvm::Align(byte_size(shape_.element)); }
   llvm::Value* sums_at(int row, int v) { return at(function_->getArg(2), row * shape_.sums_row + static_cast<int64_t>(v) * shape_.lanes); }
 
+  // Further copies start from zero.
   Sums initial_sums() {
-    auto& b = builder_;
-    llvm::Value* zero = llvm::ConstantAggregateZero::get(vector_);
-    Sums sums(tile_size() * static_cast<size_t>(copies_), zero);
-    if (!shape_.resumes) return sums;
-    auto *from = b.GetInsertBlock(), *resume = block("resume"), *begin = block("begin");
-    resume->moveAfter(from);
-    begin->moveAfter(resume);
-    b.CreateCondBr(function_->getArg(4), resume, begin);
-    b.SetInsertPoint(resume);
-    Sums loaded;
-    for (int r = 0; r < shape_.rows; ++r)
-      for (int v = 0; v < vectors_; ++v) loaded.push_back(b.CreateAlignedLoad(vector_, sums_at(r, v), align()));
-    b.CreateBr(begin);
-    b.SetInsertPoint(begin);
-    for (size_t i = 0; i < tile_size(); ++i) {
-      auto* phi = b.CreatePHI(vector_, 2);
-      phi->addIncoming(zero, from);
-      phi->addIncoming(loaded[i], resume);
-      sums[i] = phi;
-    }
+    Sums sums(tile_size() * static_cast<size_t>(copies_), llvm::ConstantAggregateZero::get(vector_));
+    if (shape_.adds)
+      for (int r = 0; r < shape_.rows; ++r)
+        for (int v = 0; v < vectors_; ++v) sums[static_cast<size_t>(r * vectors_ + v)] = builder_.CreateAlignedLoad(vector_, sums_at(r, v), align());
     return sums;
+  }
+
+  // Whole groups of k into the copies, which are then added; the rest of k one by one.
+  void emit_copies(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Point& start, llvm::Value* k) {
+    auto& b = builder_;
+    auto *add = block("add"), *rest = block("rest"), *done = block("done");
+    auto* whole = b.CreateAnd(k, b.getInt64(~static_cast<uint64_t>(copies_ - 1)));
+    b.CreateCondBr(b.CreateICmpSGT(whole, b.getInt64(0)), loop, add);
+    const Point end = emit_loop(loop, entry, start, whole, copies_, add);
+    b.SetInsertPoint(add);
+    Point joined = join(entry, start, loop, end);
+    for (int copy = 1; copy < copies_; ++copy)
+      for (size_t i = 0; i < tile_size(); ++i)
+        joined.sums[i] = b.CreateFAdd(joined.sums[i], joined.sums[static_cast<size_t>(copy) * tile_size() + i]);
+    joined.sums.resize(tile_size());
+    auto* left = b.CreateSub(k, whole);
+    b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), rest, done);
+    const Point last = emit_loop(rest, add, joined, left, 1, done);
+    b.SetInsertPoint(done);
+    store_sums(join(add, joined, rest, last).sums);
   }
 
   llvm::Value* load_rhs(llvm::Value* rhs, int64_t k, int v) {
@@ -170,8 +157,12 @@ class TileEmitter {
 
 }  // namespace
 
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, const std::string& name) {
-  return TileEmitter(module, shape, name).emit();
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& s) {
+  const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);
+  const std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k,
+                                       s.sums_row, s.adds ? ".adds" : "");
+  if (llvm::Function* known = module.getFunction(name)) return known;
+  return TileEmitter(module, s, name).emit();
 }
 
 }  // namespace gradc

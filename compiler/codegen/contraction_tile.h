@@ -16,10 +16,11 @@ struct TileShape {
   int64_t lhs_row = 0, lhs_k = 1;  // strides in elements
   int64_t rhs_k = 16;
   int64_t sums_row = 16;     // row length of the sums in memory
-  bool resumes = false;      // may add to sums already there
+  bool adds = false;         // to the sums already in memory; else starts from zero
 };
 
-// void tile(ptr lhs, ptr rhs, ptr sums, i64 k, i1 resume): sums (+)= lhs * rhs over k steps, in order of k.
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, const std::string& name);
+// void tile(ptr lhs, ptr rhs, ptr sums, i64 k): sums (+)= lhs * rhs over k > 0 steps, in order of k.
+// Bodies of one module share the tiles they have in common.
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape);
 
 }  // namespace gradc

@@ -32,11 +32,12 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// One object to make: a body or the step itself.
+// One object to make: some bodies, or the step itself.
 struct Unit {
-  std::string symbol;
+  std::string name;
   std::string key;  // in the cache; empty without one
   std::function<void(llvm::Module&)> emit;
+  int bodies = 0;
   ObjectCode object;
   bool cached = false;
   double ir_ms = 0, machine_code_ms = 0;
@@ -74,7 +75,7 @@ class Workshop {
   void compile(Unit& unit, Machine& machine) const {
     Stopwatch watch;
     llvm::LLVMContext context;
-    auto module = machine.new_module(context, unit.symbol);
+    auto module = machine.new_module(context, unit.name);
     unit.emit(*module);
     unit.ir_ms = watch.lap();
     unit.object = machine.object(*module);
@@ -113,28 +114,53 @@ std::string printed_without_name(KernelBody body) {
   return print(body);
 }
 
-// Symbols by body, and a unit for each body that differs from those before it.
+// What compiling a body costs, roughly, in units of a short nest.
+size_t weight(const KernelBody& body) {
+  const size_t size = 1 + statements(body).size() / 16;
+  return std::holds_alternative<Contraction>(body.form) ? 4 + size : size;
+}
+// A module costs as much before its first instruction as a short nest, so bodies share them; but not so many that threads run
+// out of modules, or that a change of one body recompiles the whole model.
+constexpr size_t module_weight = 24;
+
+// Symbols by body, and the modules of those that differ from the ones before. Independent of the number of threads.
 std::vector<std::string> body_units(const KernelProgram& program, const JitOptions& options, std::vector<Unit>& units) {
-  std::vector<std::string> symbols;
-  std::unordered_map<std::string, size_t> known;
+  const bool cached = !options.cache_dir.empty();
+  std::vector<std::string> symbols(program.bodies.size());
+  std::unordered_map<std::string, size_t> known;  // by text
+  std::vector<size_t> group;
+  std::string text;
+  size_t load = 0;
+  auto close_group = [&] {
+    if (group.empty()) return;
+    Unit unit{.name = fmt::format("m{}", units.size()), .key = {}, .emit = {}, .bodies = static_cast<int>(group.size()), .object = {}};
+    if (cached) unit.key = ObjectCache::key(text, program.target, options.debug_info ? "debug" : "");
+    // With a cache the symbols name the contents: an object may come from another model.
+    for (size_t i = 0; i < group.size(); ++i) symbols[group[i]] = cached ? fmt::format("k{}.{}", unit.key, i) : fmt::format("k{}", group[i]);
+    std::vector<std::string> names;
+    for (size_t i : group) names.push_back(symbols[i]);
+    unit.emit = [&program, &options, group, names](llvm::Module& module) {
+      for (size_t i = 0; i < group.size(); ++i) emit_body(program.bodies[group[i]], program.target, module, names[i], options.debug_info);
+    };
+    units.push_back(std::move(unit));
+    group.clear(), text.clear(), load = 0;
+  };
+  std::vector<std::pair<size_t, size_t>> repeated;
   for (size_t i = 0; i < program.bodies.size(); ++i) {
-    const KernelBody& body = program.bodies[i];
-    Unit unit;
-    unit.symbol = fmt::format("body{}", i);
-    if (!options.cache_dir.empty()) {
-      unit.key = ObjectCache::key(printed_without_name(body), program.target, options.debug_info ? "debug" : "");
-      unit.symbol = "k" + unit.key;  // an object may come from another model
-      if (!known.emplace(unit.key, i).second) {
-        symbols.push_back(unit.symbol);
+    if (cached) {
+      const std::string body = printed_without_name(program.bodies[i]);
+      const auto [first, fresh] = known.emplace(body, i);
+      if (!fresh) {
+        repeated.emplace_back(i, first->second);
         continue;
       }
+      text += body;
     }
-    unit.emit = [&body, &program, &options, symbol = unit.symbol](llvm::Module& module) {
-      emit_body(body, program.target, module, symbol, options.debug_info);
-    };
-    symbols.push_back(unit.symbol);
-    units.push_back(std::move(unit));
+    group.push_back(i);
+    if ((load += weight(program.bodies[i])) >= module_weight) close_group();
   }
+  close_group();
+  for (auto [again, first] : repeated) symbols[again] = symbols[first];
   return symbols;
 }
 
@@ -147,7 +173,7 @@ std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOpt
   const auto symbols = body_units(program, options, units);
   const CallList plan = list_calls(program, symbols);
   Unit& entry = units.emplace_back();
-  entry.symbol = step_symbol;
+  entry.name = step_symbol;
   if (!options.cache_dir.empty()) entry.key = ObjectCache::key(to_string(plan), program.target, "step");
   entry.emit = [&plan](llvm::Module& module) { emit_step(plan, module); };
 
@@ -157,17 +183,15 @@ std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOpt
   Stopwatch watch;
   for (Unit& unit : units) {
     if (!step->linker_.add(unit.object)) {
-      GRADC_ASSERT(unit.cached, "the object of {} is not one", unit.symbol);
+      GRADC_ASSERT(unit.cached, "the object of {} is not one", unit.name);
       Machine machine(program.target);
       workshop.compile(unit, machine);
-      GRADC_ASSERT(step->linker_.add(unit.object), "the object of {} is not one", unit.symbol);
+      GRADC_ASSERT(step->linker_.add(unit.object), "the object of {} is not one", unit.name);
     }
-    ++(unit.cached ? step->times_.cached : step->times_.compiled);
+    (unit.cached ? step->times_.cached : step->times_.compiled) += unit.bodies;
     step->times_.ir_ms += unit.ir_ms;
     step->times_.machine_code_ms += unit.machine_code_ms;
   }
-  // The step itself is no body.
-  --(units.back().cached ? step->times_.cached : step->times_.compiled);
   step->linker_.finish();
   step->entry_ = reinterpret_cast<GradcStepFn>(step->linker_.address(step_symbol));
   GRADC_ASSERT(step->entry_, "the step has no entry");

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include <catch2/catch.hpp>
 
@@ -151,7 +152,7 @@ TEST_CASE("the object cache serves equal bodies and survives damage") {
   CHECK(first->times().compiled == 3);
   CHECK(first->times().cached == 0);
   const auto files = entries(options.cache_dir);
-  CHECK(files.size() == 4);  // and the step
+  CHECK(files.size() == 2);  // the bodies and the step
 
   program.bodies[0].name = "renamed";  // names are for people
   const auto second = compile(program, options);
@@ -159,17 +160,21 @@ TEST_CASE("the object cache serves equal bodies and survives damage") {
   CHECK(second->times().cached == 3);
   CHECK(test::run_program(program, *second, inputs) == expected);
 
-  std::ofstream(files[0], std::ios::binary) << "nonsense";
-  fs::resize_file(files[1], fs::file_size(files[1]) / 2);
-  {
-    std::fstream file(files[2], std::ios::binary | std::ios::in | std::ios::out);
-    file.seekp(200);
-    file.put('\x55');
+  const std::vector<std::function<void(const fs::path&)>> damages{
+      [](const fs::path& file) { std::ofstream(file, std::ios::binary) << "nonsense"; },
+      [](const fs::path& file) { fs::resize_file(file, fs::file_size(file) / 2); },
+      [](const fs::path& file) { fs::resize_file(file, 0); },
+      [](const fs::path& file) {
+        std::fstream stream(file, std::ios::binary | std::ios::in | std::ios::out);
+        stream.seekp(200);
+        stream.put('\x55');
+      }};
+  for (const auto& damage : damages) {
+    for (const fs::path& file : files) damage(file);
+    const auto third = compile(program, options);
+    CHECK(third->times().cached == 0);
+    CHECK(test::run_program(program, *third, inputs) == expected);
   }
-  fs::resize_file(files[3], 0);
-  const auto third = compile(program, options);
-  CHECK(third->times().cached == 0);
-  CHECK(test::run_program(program, *third, inputs) == expected);
   CHECK(compile(program, options)->times().cached == 3);
 
   program.target.l2_bytes *= 2;  // another target is another object
