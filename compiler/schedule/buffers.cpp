@@ -61,7 +61,7 @@ bool same_points(const RawKernel& k, int from, int to) {
   for (const Place& p : all) {
     const Stmt& s = *p.stmt;
     if (touches(s, from)) {
-      bool plain = s.kind == StmtKind::Load && s.access.indirect.empty() && s.access.guards.empty() && s.access.at == *at;
+      bool plain = s.kind == StmtKind::Load && s.access.indirect.empty() && s.access.guards.empty() && s.access.block == 0 && s.access.at == *at;
       if (!plain || p.section < 0 || p.section > stored_in || i > stored_at) return false;
     }
     ++i;

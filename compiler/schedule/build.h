@@ -12,8 +12,16 @@ struct BuildInput {
   const Target& target;
 };
 
+// Memory of the kernel's own, a stretch for each block.
+struct Scratch {
+  BufferId placeholder;
+  Symbol name;
+  Type type;  // of one block's
+};
+
 struct NestBuild {
   RawKernel kernel;
+  std::vector<Scratch> scratch;
   std::map<int, int64_t> partials;  // by item: results per element, of sums that no block holds whole
 };
 

@@ -54,17 +54,20 @@ void Clusters::link() {
 // Who reads a parameter's old value runs before its update, wherever that makes no circle.
 void Clusters::order_updates() {
   const Graph& g = work_.graph;
+  std::map<Symbol, std::vector<int>> readers;
+  for (size_t i = 0; i < work_.items.size(); ++i) {
+    for (const Use& u : work_.items[i].uses) {
+      const Node& n = g[u.node];
+      if (n.op->kind != OpKind::Input) continue;
+      std::vector<int>& list = readers[n.attrs.text("name")];
+      if (list.empty() || list.back() != static_cast<int>(i)) list.push_back(static_cast<int>(i));
+    }
+  }
   for (const Output& o : g.outputs) {
     if (o.kind != OutputKind::Update) continue;
     int writer = work_.output_item(o.node);
-    for (size_t i = 0; i < work_.items.size(); ++i) {
-      if (static_cast<int>(i) == writer) continue;
-      for (const Use& u : work_.items[i].uses) {
-        const Node& n = g[u.node];
-        if (n.op->kind != OpKind::Input || n.attrs.text("name") != o.name) continue;
-        if (!reaches(writer, static_cast<int>(i), false)) before_[i].push_back(writer);
-        break;
-      }
+    for (int reader : readers[o.name]) {
+      if (reader != writer && !reaches(writer, reader, false)) before_[static_cast<size_t>(reader)].push_back(writer);
     }
   }
 }
@@ -108,6 +111,7 @@ bool Clusters::reaches(int from, int to, bool indirect) const {
 // Dims of `a` that a shared value does not match are matched with free dims of `b` of the same extent: any choice is right,
 // and values that both read say which is good.
 void Clusters::complete(const Cluster& a, const Cluster& b, Matching& from_a) const {
+  if (from_a.size() == a.extents.size()) return;
   std::set<int> taken;
   for (const auto& [from, to] : from_a) taken.insert(to);
   auto propose = [&](int from, int to) {

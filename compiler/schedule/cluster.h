@@ -53,6 +53,7 @@ class Clusters {
   DimSet reduced_of(const Member& m) const;
   // A reduction whose result others in the same cluster use.
   bool is_internal(const Cluster& c, int item) const;
+  const std::vector<int>& users(int item) const { return users_[static_cast<size_t>(item)]; }
 
  private:
   using Matching = std::map<int, int>;  // dims of one cluster -> dims of another

@@ -96,7 +96,14 @@ ValueId Emitter::value(NodeId node, const Place& place) {
     if (auto it = known->find(key); it != known->end()) return it->second;
   }
   BufferId buffer = storage_.of_node[node.at()];
-  ValueId v = buffer && !local_.count(node) ? load(buffer, graph_[node].type, place, node) : compute(node, place);
+  ValueId v = -1;
+  if (auto kept = kept_.find(node); kept != kept_.end()) {
+    Stmt s{.kind = StmtKind::Load, .type = graph_[node].type.element};
+    s.access = kept->second;
+    v = emit(s, node, is_row(place));
+  } else {
+    v = buffer && !local_.count(node) ? load(buffer, graph_[node].type, place, node) : compute(node, place);
+  }
   (of_full_.count(v) ? full_values_ : row_values_)[key] = v;
   return v;
 }

@@ -59,6 +59,8 @@ class Emitter {
   }
   // Already stored by this kernel: later lists load it again.
   void set_stored(NodeId node) { local_.erase(node); }
+  // Kept in scratch memory by this kernel: later lists load it from there.
+  void set_kept(NodeId node, const Access& where) { kept_[node] = where; }
 
   ValueId value(NodeId node, const Place& place);
   // The value itself, even where it could be loaded.
@@ -98,6 +100,7 @@ class Emitter {
   StmtList *row_ = nullptr, *full_ = nullptr;
   std::set<NodeId> local_;
   std::map<NodeId, ValueId> ready_;
+  std::map<NodeId, Access> kept_;
   std::map<PlaceKey, ValueId> row_values_, full_values_;
   std::map<std::vector<int64_t>, ValueId> row_stmts_, full_stmts_;
   std::set<ValueId> of_full_;  // values that change along inner dims

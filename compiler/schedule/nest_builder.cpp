@@ -8,6 +8,8 @@ namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t row_tile = 16;  // rows summed in registers before memory is touched
+constexpr double worth_keeping = 8;  // a value of a row that costs more is kept from stage to stage
+constexpr size_t first_placeholder = 1 << 24;
 
 class NestBuilder {
  public:
@@ -37,10 +39,17 @@ class NestBuilder {
       if (!s.stmts.empty()) nest.sections.push_back(std::move(s));
     }
     out_.kernel.body.form = std::move(nest);
+    if (block_count(out_.kernel.body) == 1) forget_blocks();
     return std::move(out_);
   }
 
  private:
+  void forget_blocks() {
+    for (Section& s : std::get<Nest>(out_.kernel.body.form).sections) {
+      for (Stmt& stmt : s.stmts) stmt.access.block = 0;
+    }
+  }
+
   bool is_inner(int d) const { return plan_.inner & bit_of(d); }
   const Item& item(const Member& m) const { return in_.work.items[static_cast<size_t>(m.item)]; }
 
@@ -74,6 +83,7 @@ class NestBuilder {
       }
       for (const auto& [member, value] : finished_) emitter_.define(item(*member).node, value);
       for (NodeId n : stored) emitter_.set_stored(n);
+      for (const auto& [node, where] : std::exchange(kept_, {})) emitter_.set_kept(node, where);
       lists_.push_back(std::move(row));
       full_.push_back(false);
       lists_.push_back(std::move(full));
@@ -86,9 +96,45 @@ class NestBuilder {
     if (in_.clusters.reduced_of(m)) return reduce(m);
     Place place = result_place(m);
     ValueId v = emitter_.value(it.node, place);
-    if (!in_.clusters.is_stored(m.item)) return;
+    if (!in_.clusters.is_stored(m.item)) return keep(m, v);
     store(in_, emitter_, out_.kernel, it.node, place, v);
     if (in_.work.graph[it.node].op->kind != OpKind::Input) stored.push_back(it.node);
+  }
+
+  // Keeps a row of costly values (the exponentials of a softmax) in cache for the stages that use it again.
+  void keep(const Member& m, ValueId value) {
+    const Item& it = item(m);
+    bool rows = plan_.vector_dim >= 0 && is_inner(plan_.vector_dim) && !plan_.split;
+    if (!rows || it.cost < worth_keeping || in_.clusters.dims_of(m) != all_ || !used_later(m)) return;
+    Scratch s{BufferId(first_placeholder + out_.scratch.size()), Symbol(in_.work.graph.label(it.node) + ".row"), {}};
+    s.type.element = in_.work.graph[it.node].type.element;
+    Access where;
+    where.at = fixed(c_.extents.size(), 0);
+    where.block = count(c_, plan_.inner);
+    where.slot = out_.kernel.slot(s.placeholder, s.type.element, true);
+    int64_t stride = 1;
+    for (size_t i = inner_.size(); i-- > 0;) {
+      auto d = static_cast<size_t>(inner_[i]);
+      where.at.strides[d] = stride;
+      stride *= c_.extents[d];
+      s.type.dims.insert(s.type.dims.begin(), Dim{c_.extents[d], c_.names[d]});
+    }
+    Stmt store{.kind = StmtKind::Store, .type = s.type.element, .args = {value, -1, -1}};
+    store.access = where;
+    emitter_.emit(store, it.node, false);
+    kept_.push_back({it.node, where});
+    out_.scratch.push_back(std::move(s));
+  }
+
+  bool used_later(const Member& m) const {
+    auto stage = [&](int item) {
+      for (size_t i = 0; i < c_.members.size(); ++i) {
+        if (c_.members[i].item == item) return plan_.stage[i];
+      }
+      return -1;
+    };
+    const auto& users = in_.clusters.users(m.item);
+    return std::any_of(users.begin(), users.end(), [&](int u) { return stage(u) > stage(m.item); });
   }
 
   ValueId summand(const Member& m, const Place& own) {
@@ -233,6 +279,7 @@ class NestBuilder {
   std::vector<bool> full_;
   std::vector<std::pair<const Member*, ValueId>> finished_;
   std::vector<Sum> sums_;
+  std::vector<std::pair<NodeId, Access>> kept_;
 };
 
 }  // namespace

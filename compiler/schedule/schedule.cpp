@@ -109,13 +109,22 @@ class Scheduler {
     }
   }
 
-  std::vector<RawKernel> build(const Cluster& c) const {
+  std::vector<RawKernel> build(const Cluster& c) {
     switch (kind(c)) {
       case ItemKind::Contraction: return {build_contraction(input(), c)};
       case ItemKind::Scatter: return {build_scatter(input(), c)};
       case ItemKind::Spread: return build_spread(input(), c);
-      default: return {build_nest(input(), c).kernel};
+      default: return {with_scratch(build_nest(input(), c))};
     }
+  }
+
+  RawKernel with_scratch(NestBuild built) {
+    for (Scratch& s : built.scratch) {
+      s.type.dims.insert(s.type.dims.begin(), Dim{block_count(built.kernel.body), {}});
+      BufferId real = storage_.add({s.name, BufferKind::Temporary, s.type, 0, {}});
+      std::replace(built.kernel.buffers.begin(), built.kernel.buffers.end(), s.placeholder, real);
+    }
+    return std::move(built.kernel);
   }
 
   // After the user's name for what it gives: a product's own, else that of a stored value, of one inside, or of an output.
