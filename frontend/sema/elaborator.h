@@ -239,6 +239,7 @@ class Elaborator {
   int loop_depth_ = 0;
   int64_t work_ = 0;
   bool too_large_ = false;
+  int evaluate_depth_ = 0;
 
   Elaboration out_;
   std::map<std::string, Value> parameters_;       // current value of parameters and states by path

@@ -11,9 +11,10 @@
 namespace gradc::sema {
 namespace {
 
-constexpr int64_t work_limit = 4'000'000;     // statements and calls of one elaboration
-constexpr size_t node_limit = 2'000'000;
+constexpr int64_t work_limit = 1'000'000;     // statements and calls of one elaboration
+constexpr size_t node_limit = 500'000;
 constexpr int max_call_notes = 4;
+constexpr int max_evaluate_depth = 1000;
 
 const std::map<std::string, double>& constants() {
   static const std::map<std::string, double> table = {
@@ -239,6 +240,12 @@ const ast::Block* Elaborator::taken(const ast::If& e) {
 }
 
 Value Elaborator::evaluate(const ast::Expr& e) {
+  // Expressions inside calls inside expressions: bounded, so that no model file overflows the stack.
+  Restore<int> depth(evaluate_depth_, evaluate_depth_ + 1);
+  if (evaluate_depth_ > max_evaluate_depth) {
+    report(DiagnosticKind::CallsTooDeep, e.span, quote(e.span));
+    abort();
+  }
   auto all = [&](const std::vector<ast::ExprPtr>& parts) {
     std::vector<Value> items;
     for (const ast::ExprPtr& p : parts) items.push_back(evaluate(*p));

@@ -283,3 +283,13 @@ TEST_CASE("provenance leads from the library's line to the user's") {
     CHECK(e.sources.text(e.graph().provenance.user_span(id, e.sources)) == "relu");
   }
 }
+
+TEST_CASE("no model overflows the stack or grows without end") {
+  std::string deep, wide = "fn w0(x) = x + x\n";
+  for (int i = 0; i < 60; ++i) deep += fmt::format("fn f{}(x) = {}f{}(x){}\n", i, std::string(200, '('), i + 1, std::string(200, ')'));
+  Elaborated a(deep + "fn f60(x) = x\nmodel m(x: [N]) {\n loss = mean(f0(x))\n}\n", f64_request({{"N", 2}}));
+  CHECK(a.messages().find("error: calls are nested too deeply at") != std::string::npos);
+  for (int i = 1; i < 60; ++i) wide += fmt::format("fn w{}(x) = w{}(x) + w{}(x)\n", i, i - 1, i - 1);
+  Elaborated b(wide + "model m(x: [N]) {\n loss = mean(w50(x))\n}\n", f64_request({{"N", 2}}));
+  CHECK(b.messages().find("error: the model is too large") != std::string::npos);
+}
