@@ -39,7 +39,7 @@ class Math {
   }
 
   Value* exp(Value* x) {
-    Reduced e = reduce_exp(clamp(x, single_ ? -104 : -746, single_ ? 89 : 710));
+    Reduced e = reduce_exp(clamp(x, single_ ? -104 : -746, single_ ? 89 : 710), tables::exp_f32);
     Value* p = fma(fma(e.q, e.r, k(1)), e.r, k(1));
     // In two halves, so that neither overflows and a subnormal result is rounded once.
     Value* u = b_.CreateAdd(e.n, ki(2 * (bias_ + 1)));
@@ -48,20 +48,21 @@ class Math {
   }
 
   Value* expm1(Value* x) {
-    Reduced e = reduce_exp(clamp(x, single_ ? -18 : -40, single_ ? 89 : 710));
+    Reduced e = reduce_exp(clamp(x, single_ ? -18 : -40, single_ ? 89 : 710), tables::expm1_f32);
     Value* half = power_of_two(b_.CreateAdd(e.n, ki(bias_ - 1)));  // 2^n / 2: n = 128 is still a power of two
     Value* y = fma(half, fma(b_.CreateFMul(e.r, e.r), e.q, e.r), b_.CreateFSub(half, k(0.5)));
     return b_.CreateSelect(tiny(x), x, b_.CreateFAdd(y, y));
   }
 
-  // tanh|x| = t / (t + 2), t = expm1(2|x|)
+  // tanh|x| = t / (t + 2), t = expm1(2|x|). Three roundings follow, so the reduced argument's own is made good.
   Value* tanh(Value* x) {
     double limit = single_ ? 9.5 : 20;  // from here on 1 after rounding
     Value* y = abs(x);
     y = b_.CreateSelect(b_.CreateFCmpOGT(y, k(limit)), k(limit), y);
-    Reduced e = reduce_exp(b_.CreateFAdd(y, y));
+    Reduced e = reduce_exp(b_.CreateFAdd(y, y), tables::expm1_f32);
     Value* s = power_of_two(b_.CreateAdd(e.n, ki(bias_)));
-    Value* t = fma(s, fma(b_.CreateFMul(e.r, e.r), e.q, e.r), b_.CreateFSub(s, k(1)));
+    Value* expm1_r = b_.CreateFAdd(e.r, fma(b_.CreateFMul(e.r, e.r), e.q, rounding_of(e)));
+    Value* t = fma(s, expm1_r, b_.CreateFSub(s, k(1)));
     return copysign(b_.CreateFDiv(t, b_.CreateFAdd(t, k(2))), x);
   }
 
@@ -149,8 +150,9 @@ class Math {
 
  private:
   struct Reduced {
-    Value *r, *q;  // e^r = 1 + r + r^2 q
-    Value* n;      // integer
+    Value *r, *q;           // e^r = 1 + r + r^2 q
+    Value* n;               // integer
+    Value *multiple, *part; // n as a float; what r was before n's multiple of the low part of ln 2 was taken off
   };
   struct Mantissa {
     Value* m;       // in [sqrt(1/2), sqrt(2))
@@ -188,12 +190,19 @@ class Math {
     return p;
   }
 
-  Reduced reduce_exp(Value* x) {
+  // exp needs a shorter polynomial in f32 than expm1.
+  template <size_t N>
+  Reduced reduce_exp(Value* x, const double (&single)[N]) {
     const double* ln2 = single_ ? tables::ln2_f32 : tables::ln2_f64;
     Value* shifted = fma(x, k(log2_e), k(magic()));
     Value* n = b_.CreateFSub(shifted, k(magic()));
-    Value* r = fma(n, k(-ln2[1]), fma(n, k(-ln2[0]), x));
-    return {r, single_ ? poly(tables::expm1_f32, r) : poly(tables::expm1_f64, r), integer_part(shifted)};
+    Value* part = fma(n, k(-ln2[0]), x);  // exact
+    Value* r = fma(n, k(-ln2[1]), part);
+    return {r, single_ ? poly(single, r) : poly(tables::expm1_f64, r), integer_part(shifted), n, part};
+  }
+
+  Value* rounding_of(const Reduced& e) {
+    return fma(e.multiple, k(-(single_ ? tables::ln2_f32 : tables::ln2_f64)[1]), b_.CreateFSub(e.part, e.r));
   }
 
   // x positive and normal; anything else gives an arbitrary number.
