@@ -66,6 +66,12 @@ class Clusters {
   void merge_small();
   bool try_merge(int a, int b, Matching from_a);
   bool merge_along(int producer, int consumer, const Use& use);
+  bool merge_with_between(int producer, int consumer);
+  std::optional<Matching> edge(const Cluster& from, const Cluster& to) const;
+  std::optional<Matching> along_use(const Cluster& from, int producer, const Cluster& to, int consumer, const Use& use) const;
+  std::set<int> reachable(int cluster, bool forwards) const;
+  bool fuses(const Cluster& c) const;
+  void replace(const std::vector<int>& parts, int by, Cluster c);
   void complete(const Cluster& a, const Cluster& b, Matching& from_a) const;
   std::optional<Matching> match_uses(const Cluster& a, const Cluster& b, NodeId shared) const;
   Cluster united(const Cluster& a, const Cluster& b, const Matching& from_a) const;
@@ -83,7 +89,8 @@ class Clusters {
   std::vector<Cluster> clusters_;
   std::vector<int> cluster_of_;
   std::vector<std::vector<int>> users_;   // by item: items that use its value
-  std::vector<std::vector<int>> before_;  // by item: items that must run later though they use nothing of it
+  // By item: items that must run later though they use nothing of it, and the reverse.
+  std::vector<std::vector<int>> before_, after_;
 };
 
 int64_t count(const Cluster& c, DimSet dims);
