@@ -72,7 +72,7 @@ TEST_CASE("digits: paths, shapes, names, limits of labels") {
   request.dims = {{"N", 64}};
   request.update = true;
   Elaborated e = load("examples/digits.grad", request);
-  CHECK(e.parameters() == std::vector<std::string>{"h1.W f32[n=64, units=128]", "h1.b f32[units=128]", "h2.W f32[n=128, units=64]",
+  CHECK(e.parameters() == std::vector<std::string>{"h1.W f32[n=64, units=256]", "h1.b f32[units=256]", "h2.W f32[n=256, units=64]",
                                                    "h2.b f32[units=64]", "logits.W f32[n=64, units=10]", "logits.b f32[units=10]"});
   CHECK(e.result->states.size() == 12);
   CHECK(e.result->states[0].path == "h1.W.adam.m");
@@ -85,7 +85,7 @@ TEST_CASE("digits: paths, shapes, names, limits of labels") {
   CHECK(updates == 18);
   const TrainSpec& train = *e.program->train();
   CHECK(train.batch == 64);
-  CHECK(train.epochs == 30);
+  CHECK(train.epochs == 60);
   CHECK(train.test_share == 0.2);
   REQUIRE(train.data);
   CHECK(train.data->reader == "csv");
