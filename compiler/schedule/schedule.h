@@ -6,7 +6,6 @@ namespace gradc {
 
 struct ScheduleOptions {
   bool fuse = true;        // off: one kernel a node, for bisecting
-  bool store_gradients = true;
 };
 
 // Turns an optimised graph (no Grad, no StopGradient nodes left) into kernels: decides what is fused with what, loop order,
