@@ -140,6 +140,9 @@ class FloatContraction : ContractionEmitter {
     return result;
   }
 
+  const std::vector<Stmt>& lhs() const { return p_.swapped ? form_.rhs : form_.lhs; }
+  const std::vector<Stmt>& rhs() const { return p_.swapped ? form_.lhs : form_.rhs; }
+
   void emit_tiles() {
     for (int64_t rows : heights())
       for (int64_t columns : panel_widths()) {
@@ -237,8 +240,8 @@ class FloatContraction : ContractionEmitter {
 
   void place_lhs(Value* rows) {
     const Range m{p_.m, b_.CreateAdd(first_row_, chunk_row_), rows, p_.vector_m && p_.M > 1, false};
-    if (p_.lhs == OperandForm::AlongK) evaluate_rows(form_.lhs, m, k_range(), scratch(p_.lhs_at, i64(0)), p_.lhs_row);
-    if (p_.lhs == OperandForm::AlongFree) evaluate_rows(form_.lhs, k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
+    if (p_.lhs == OperandForm::AlongK) evaluate_rows(lhs(), m, k_range(), scratch(p_.lhs_at, i64(0)), p_.lhs_row);
+    if (p_.lhs == OperandForm::AlongFree) evaluate_rows(lhs(), k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
   }
 
   Value* place_rhs(Value* column, Value* width) {
@@ -246,17 +249,17 @@ class FloatContraction : ContractionEmitter {
     if (p_.rhs == OperandForm::Direct) {
       point_.set(p_.k, k_from_);
       point_.set(p_.n, from);
-      return point_.address(form_.rhs[0].access.slot, form_.rhs[0].access.at);
+      return point_.address(rhs()[0].access.slot, rhs()[0].access.at);
     }
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
     auto* panel = scratch(p_.rhs_at, i64(0));
     if (p_.rhs == OperandForm::AlongFree) {
-      evaluate_rows(form_.rhs, k_range(), n, panel, p_.nr);
+      evaluate_rows(rhs(), k_range(), n, panel, p_.nr);
       return panel;
     }
     auto* rows = scratch(p_.temp_at, i64(0));
-    evaluate_rows(form_.rhs, n, k_range(), rows, p_.temp_row);
+    evaluate_rows(rhs(), n, k_range(), rows, p_.temp_row);
     auto* padded = whole ? width : b_.CreateAnd(b_.CreateAdd(width, i64(p_.lanes - 1)), i64(-p_.lanes));
     // Lanes of columns that do not exist are computed and thrown away: zeros, because stray subnormals would be slow.
     if (!whole)
@@ -320,7 +323,7 @@ class FloatContraction : ContractionEmitter {
     if (p_.lhs == OperandForm::Direct) {
       point_.set(p_.k, k_from_);
       point_.set(p_.m, b_.CreateAdd(first_row_, row));
-      return point_.address(form_.lhs[0].access.slot, form_.lhs[0].access.at);
+      return point_.address(lhs()[0].access.slot, lhs()[0].access.at);
     }
     return scratch(p_.lhs_at, times(b_.CreateSub(row, chunk_row_), p_.lhs_row));
   }

@@ -123,11 +123,35 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   p.bytes = at;
 }
 
+// A product with a few columns leaves most lanes empty; turned round, its rows fill them. Only where the rows lie next to each other:
+// transposing them takes as long as the empty lanes.
+bool wants_swap(const Contraction& c, const Target& target) {
+  const auto lanes = target.vector_bytes / static_cast<int64_t>(byte_size(c.element));
+  const Axes m = axes_of(c, DimRole::M), k = axes_of(c, DimRole::K);
+  return size_of(axes_of(c, DimRole::N)) <= lanes / 4 && size_of(m) >= lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
+}
+
+Contraction swap_sides(Contraction c) {
+  for (DimRole& role : c.roles) {
+    if (role == DimRole::M) {
+      role = DimRole::N;
+    } else if (role == DimRole::N) {
+      role = DimRole::M;
+    }
+  }
+  std::swap(c.lhs, c.rhs);
+  std::swap(c.block_m, c.block_n);
+  c.nr = std::max(c.nr, c.mr);
+  return c;
+}
+
 }  // namespace
 
-ContractionPlan plan(const Contraction& contraction, const Target& target) {
-  GRADC_ASSERT(is_float(contraction.element), "plans are for floating point");
+ContractionPlan plan(const Contraction& body, const Target& target) {
+  GRADC_ASSERT(is_float(body.element), "plans are for floating point");
   ContractionPlan p;
+  p.swapped = wants_swap(body, target);
+  const Contraction& contraction = p.swapped ? swap_sides(body) : body;
   p.batch = axes_of(contraction, DimRole::Batch), p.batches = size_of(p.batch);
   p.m = axes_of(contraction, DimRole::M), p.M = size_of(p.m);
   p.n = axes_of(contraction, DimRole::N), p.N = size_of(p.n);

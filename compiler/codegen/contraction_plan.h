@@ -25,6 +25,7 @@ struct ContractionPlan {
   };
   using Axes = std::vector<Axis>;
   Axes batch, m, n, k;
+  bool swapped = false;  // N is too short for vectors, so m is what the body calls N, and lhs what it calls rhs
   int64_t batches = 1, M = 1, N = 1, K = 1;
 
   int lanes = 8;             // of a vector

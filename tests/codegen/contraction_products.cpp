@@ -78,6 +78,16 @@ TEST_CASE("products of all small and odd sizes") {
         for (bool rhs : {false, true}) check_product({.m = m, .n = n, .k = k, .transposed_lhs = lhs, .transposed_rhs = rhs}, target);
 }
 
+TEST_CASE("products with few columns, whose sides are swapped") {
+  for (const Target& target : targets())
+    for (int64_t n : {1, 2, 3, 4})
+      for (bool lhs : {false, true})
+        for (bool rhs : {false, true}) {
+          check_product({.m = 35, .n = n, .k = 37, .transposed_lhs = lhs, .transposed_rhs = rhs}, target);
+          check_product({.m = 70, .n = n, .k = 40, .batch = 2, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 20, 2, 16);
+        }
+}
+
 TEST_CASE("products in double precision") {
   for (const Target& target : targets())
     for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {7, 10, 3}, {17, 20, 35}, {30, 9, 64}})

@@ -1,5 +1,6 @@
 #include "tests/support/run_program.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -60,7 +61,7 @@ RunResult run_once(const KernelProgram& program, const CompiledStep& step, const
     const auto input = inputs.find(buffer.name);
     GRADC_ASSERT(input != inputs.end(), "no value for {}", buffer.name);
     GRADC_ASSERT(input->second.type == buffer.type, "{} is {}, not {}", buffer.name, to_string(buffer.type), to_string(input->second.type));
-    std::memcpy(pointers.back(), input->second.bytes.data(), input->second.bytes.size());
+    std::copy(input->second.bytes.begin(), input->second.bytes.end(), static_cast<std::byte*>(pointers.back()));
   }
   GradcFrame frame{pointers.data(), backwards ? run_backwards : nullptr, nullptr, scratch.data(), nullptr, nullptr};
   step.entry()(&frame);
@@ -71,7 +72,7 @@ RunResult run_once(const KernelProgram& program, const CompiledStep& step, const
     const bool output = buffer.kind == BufferKind::Output;
     if (!output && buffer.kind != BufferKind::Parameter && buffer.kind != BufferKind::State) continue;
     Tensor value = Tensor::zeros(buffer.type);
-    std::memcpy(value.bytes.data(), pointers[i], value.bytes.size());
+    std::copy_n(static_cast<const std::byte*>(pointers[i]), value.bytes.size(), value.bytes.begin());
     (output ? result.outputs : result.stored).insert_or_assign(buffer.name, std::move(value));
   }
   return result;
