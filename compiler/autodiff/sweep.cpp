@@ -99,10 +99,16 @@ void ReverseSweep::enter(NodeId primal, const std::string& rule) {
   b_.provenance = b_.graph().provenance.derived(n.provenance, {label, rule});
 }
 
+// Where several values share one cotangent, the name closest to the user's own lines wins: "logits" before "loss.shifted".
 void ReverseSweep::name_cotangent(NodeId cotangent, NodeId primal) {
   Node& n = b_.graph().edit(cotangent);
-  if (n.name || cotangent.at() < first_adjoint_ || !b_[primal].name) return;
-  n.name = fmt::format("d({})/d({})", describe(b_.graph(), y_), b_[primal].name.str());
+  Symbol of = b_[primal].name;
+  if (!of || cotangent.at() < first_adjoint_) return;
+  auto depth = [](Symbol name) { return std::count(name.str().begin(), name.str().end(), '.'); };
+  auto known = named_after_.find(cotangent);
+  if (known == named_after_.end() ? bool(n.name) : depth(of) >= depth(known->second)) return;
+  named_after_[cotangent] = of;
+  n.name = fmt::format("d({})/d({})", describe(b_.graph(), y_), of);
 }
 
 std::vector<NodeId> path_between(const Graph& g, NodeId y, NodeId x, bool open) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "compiler/graph/graph.h"
@@ -36,6 +37,7 @@ class ReverseSweep {
   NodeId y_;
   size_t begin_ = 0;        // no active node comes earlier
   size_t first_adjoint_;    // nodes from here on are made by this sweep
+  std::unordered_map<NodeId, Symbol> named_after_;  // cotangents named here, and after which value
   std::vector<bool> active_;  // depends on some x by a path that a derivative passes, or that is to be refused
   std::vector<bool> through_;  // active because of its operands, not only as an x
   std::vector<std::vector<NodeId>> contributions_;

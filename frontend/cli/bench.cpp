@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/cli/arrays.h"
+#include "frontend/cli/machine.h"
+#include "compiler/support/text.h"
 #include "runtime/terminal.h"
 
 namespace gradc::cli {
@@ -110,6 +112,9 @@ struct Report {
   std::string digest;
   std::vector<KernelRow> kernels;
   int64_t arena = 0, arena_lower_bound = 0;
+  double step_bytes = 0;  // all the memory that a step works on
+  Element element = Element::F32;
+  std::optional<Machine> machine;
 };
 
 void print_json(const Report& r) {
@@ -126,6 +131,7 @@ void print_json(const Report& r) {
                       {"losses", r.losses},
                       {"digest", r.digest},
                       {"kernels", kernels}};
+  if (r.machine) out["machine"] = to_json(*r.machine);
   fmt::print("{}\n", out.dump());
 }
 
@@ -133,6 +139,25 @@ std::string duration(double ms) {
   if (ms < 1e-3) return fmt::format("{:.1f} ns", ms * 1e6);
   if (ms < 1) return fmt::format("{:.2f} us", ms * 1e3);
   return fmt::format("{:.2f} ms", ms);
+}
+
+// Each kernel against the machine: what it reaches of the peak of arithmetic and of reading, and which of the two would stop it
+// first (the roofline).
+void print_kernels(const Report& r) {
+  const Machine& m = *r.machine;
+  const ProbeKind level = m.level(r.step_bytes);
+  const double gflops = m.gflops(r.element), gbs = m.all.rate[level];
+  double total = 0;
+  for (const KernelRow& k : r.kernels) total += k.ms;
+  fmt::print("{:<28} {:>9} {:>7} {:>8} {:>5} {:>7} {:>5}  {}\n", "kernel", "time", "share", "GFLOP/s", "peak", "GB/s", "peak", "bound by");
+  for (const KernelRow& k : r.kernels) {
+    std::string name = k.name.size() > 28 ? k.name.substr(0, 25) + "..." : k.name;
+    const double scale = k.ms > 0 ? 1e-6 / k.ms : 0, f = k.flops * scale, b = k.bytes * scale;
+    fmt::print("{:<28} {:>9} {:>5.1f} % {:>8.1f} {:>3.0f} % {:>7.1f} {:>3.0f} %  {}\n", name, duration(k.ms), total > 0 ? 100 * k.ms / total : 0, f, 100 * f / gflops,
+               b, 100 * b / gbs, f / gflops >= b / gbs ? "arithmetic" : level_name(level));
+  }
+  fmt::print("peaks: {:.1f} GFLOP/s, {:.1f} GB/s reading {} (a step works on {}), on {} thread{}; measured\n{}, again by gradc bench --machine\n", gflops, gbs,
+             level_name(level), human_bytes(r.step_bytes), m.threads, m.threads == 1 ? "" : "s", m.measured);
 }
 
 void print_text(const Report& r) {
@@ -144,19 +169,27 @@ void print_text(const Report& r) {
              static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6);
   fmt::print("losses    ");
   for (double loss : r.losses) fmt::print(" {:.6g}", loss);
-  fmt::print("\ndigest     {}\n\n{:<34} {:>10} {:>8} {:>9} {:>8}\n", r.digest, "kernel", "time", "share", "GFLOP/s", "GB/s");
-  double total = 0;
-  for (const KernelRow& k : r.kernels) total += k.ms;
-  for (const KernelRow& k : r.kernels) {
-    std::string name = k.name.size() > 34 ? k.name.substr(0, 31) + "..." : k.name;
-    fmt::print("{:<34} {:>10} {:>6.1f} % {:>9.1f} {:>8.1f}\n", name, duration(k.ms), total > 0 ? 100 * k.ms / total : 0,
-               k.ms > 0 ? k.flops / k.ms * 1e-6 : 0, k.ms > 0 ? k.bytes / k.ms * 1e-6 : 0);
+  fmt::print("\ndigest     {}\n\n", r.digest);
+  print_kernels(r);
+}
+
+// Without a model: only the machine.
+int bench_machine(const ModelOptions& options) {
+  Diagnostics diagnostics;
+  try {
+    Machine machine = measure_machine(chosen_target(options, diagnostics), chosen_threads(options));
+    options.json ? fmt::print("{}\n", to_json(machine).dump()) : print_text(machine);
+    return success;
+  } catch (const Stop& stop) {
+    std::fputs(render_all(diagnostics, SourceManager(), wants_color(STDERR_FILENO)).c_str(), stderr);
+    return stop.code;
   }
 }
 
 }  // namespace
 
 int bench(const BenchVerb& verb) {
+  if (verb.model.file.empty()) return bench_machine(verb.model);
   Session session(verb.model);
   Report report;
   Step step = prepare(session, session.request(true, true), verb.arrays, WithoutOptimizer::write_gradients);
@@ -184,6 +217,13 @@ int bench(const BenchVerb& verb) {
   for (const auto& [stage, ms] : report.compile_ms) report.compile_total += ms;
   report.arena = step.compiled.kernels.arena_bytes;
   report.arena_lower_bound = step.compiled.kernels.arena_lower_bound;
+  report.step_bytes = static_cast<double>(session.memory_bytes);
+  report.element = session.element;
+  // Last, so that no figure above waits for it or counts its memory.
+  const Target& target = session.compile_options.target;
+  const int threads = session.pool().threads();
+  if (!verb.machine) report.machine = known_machine(target, threads);
+  if (verb.machine || (!report.machine && !verb.model.json)) report.machine = measure_machine(target, threads);
   verb.model.json ? print_json(report) : print_text(report);
   return success;
 }

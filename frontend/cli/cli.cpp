@@ -118,8 +118,13 @@ struct CommandLine {
     add_arrays(verb, bench_verb.arrays);
     verb->add_option("--steps", bench_verb.steps, "updates before the losses and the digest are reported")->type_name("K")->check(CLI::NonNegativeNumber);
     verb->add_option("--seconds", bench_verb.seconds, "how long to time further updates")->type_name("S")->check(CLI::NonNegativeNumber);
+    verb->add_flag("--machine", bench_verb.machine, "measure again what this machine can do; FILE may be left out");
     verb->footer("Example: gradc bench examples/digits.grad --threads 1");
-    verb->callback([this] { chosen = [this] { return bench(bench_verb); }; });
+    CLI::Option* file = verb->get_option("FILE")->required(false);
+    verb->callback([this, file] {
+      if (!*file && !bench_verb.machine) throw CLI::RequiredError("FILE");
+      chosen = [this] { return bench(bench_verb); };
+    });
   }
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t longest_expression = 72, comment_column = 56, widest = 118;
 
-enum Precedence { lowest, comparison, sum, product, prefix, atom };
+enum Precedence { lowest, comparison, sum, product, prefix, power, atom };
 
 struct Text {
   std::string text;
@@ -27,7 +27,7 @@ struct Infix {
 };
 const Infix* infix(ScalarOp op) {
   static constexpr Infix add{"+", sum}, sub{"-", sum}, mul{"*", product}, div{"/", product}, lt{"<", comparison}, le{"<=", comparison},
-      eq{"==", comparison}, ne{"!=", comparison};
+      eq{"==", comparison}, ne{"!=", comparison}, pow{"**", power};
   switch (op) {
     case ScalarOp::Add: return &add;
     case ScalarOp::Sub: return &sub;
@@ -37,6 +37,7 @@ const Infix* infix(ScalarOp op) {
     case ScalarOp::Le: return &le;
     case ScalarOp::Eq: return &eq;
     case ScalarOp::Ne: return &ne;
+    case ScalarOp::Pow: return &pow;
     default: return nullptr;
   }
 }
@@ -108,7 +109,7 @@ class Listing {
     std::vector<std::string> places;
     for (OriginId o : p.origins) {
       SourceSpan span = g_.provenance.user_span(o, sources_);
-      if (!span) continue;
+      if (!span || sources_.file(span.file).name.starts_with("output ")) continue;  // what the command line asked for
       std::string place = fmt::format("{}:{}", short_name(sources_.file(span.file).name), sources_.place(span.file, span.begin).line);
       if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
     }
@@ -116,7 +117,8 @@ class Listing {
     if (places.size() > 3) text += fmt::format(" and {} more", places.size() - 3);
     if (!p.derivations.empty()) {
       const Derivation& d = p.derivations.front();
-      text += fmt::format("  {} at {}", d.rule, d.primal);
+      // Values without a name of their own have numbers that mean nothing in another stage.
+      text += d.primal.str().starts_with("%") ? fmt::format("  {}", d.rule) : fmt::format("  {} at {}", d.rule, d.primal);
       if (p.derivations.size() > 1) text += fmt::format(" (+{})", p.derivations.size() - 1);
     }
     return text;
@@ -134,9 +136,19 @@ class Listing {
         // Broadcasting is implicit in the language, so it is here.
         if (n.type.count() >= g_[n.operands[0]].type.count() && !n.attrs.entries().empty() && n.attrs.has("axes") && n.attrs.has("sizes")) return texts_[n.operands[0].at()];
         break;
+      case OpKind::Reshape:
+        // Axes of size 1 that come and go only serve broadcasting.
+        if (without_ones(n.type) == without_ones(g_[n.operands[0]].type)) return texts_[n.operands[0].at()];
+        break;
       default: break;
     }
     return {call(n)};
+  }
+
+  static std::vector<int64_t> without_ones(const Type& t) {
+    std::vector<int64_t> sizes = t.sizes();
+    std::erase(sizes, 1);
+    return sizes;
   }
 
   std::string constant(const Node& n) const {
@@ -153,7 +165,11 @@ class Listing {
       const ScalarInst& inst = program.insts[0];
       if (inst.op == ScalarOp::Neg) return {"-" + use(n.operands[0], prefix), prefix};
       if (inst.op == ScalarOp::Cast) return {fmt::format("{}({})", gradc::name(n.type.element), use(n.operands[0], lowest))};
-      if (const Infix* i = infix(inst.op); i && inst.args[0] == 0) {
+      const Infix* i = infix(inst.op);
+      if (i && inst.args[0] == 1 && i->precedence == comparison) {  // a > b is written as b < a
+        return {fmt::format("{} {} {}", use(n.operands[0], sum), inst.op == ScalarOp::Lt ? ">" : ">=", use(n.operands[1], sum)), comparison};
+      }
+      if (i && inst.args[0] == 0) {
         return {fmt::format("{} {} {}", use(n.operands[0], i->precedence), i->symbol, use(n.operands[1], i->precedence + 1)), i->precedence};
       }
     }

@@ -63,6 +63,7 @@ struct BenchVerb {
   ArrayOptions arrays;
   int64_t steps = 10;
   double seconds = 1;
+  bool machine = false;  // measure the machine's own peaks; then the file may be left out
 };
 
 int train(const TrainVerb& verb);

@@ -40,9 +40,10 @@ int usable_processors() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+}  // namespace
+
 int64_t available_memory() {
   std::ifstream info("/proc/meminfo");
-  std::string key;
   int64_t kib;
   for (std::string line; std::getline(info, line);) {
     if (std::sscanf(line.c_str(), "MemAvailable: %ld kB", &kib) == 1) return kib * 1024;
@@ -50,7 +51,15 @@ int64_t available_memory() {
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
 }
 
-}  // namespace
+int chosen_threads(const ModelOptions& options) { return options.threads > 0 ? options.threads : usable_processors(); }
+
+Target chosen_target(const ModelOptions& options, Diagnostics& diagnostics) {
+  std::string error;
+  if (auto target = make_target(options.cpu, error)) return *target;
+  auto& d = diagnostics.report_at(DiagnosticKind::UnknownCpu, "--cpu", options.cpu, error);
+  if (auto close = nearest(options.cpu, known_cpus())) d.note("did you mean '" + *close + "'?");
+  throw Stop{usage_error};
+}
 
 double milliseconds(const std::function<void()>& f) {
   auto start = std::chrono::steady_clock::now();
@@ -60,16 +69,9 @@ double milliseconds(const std::function<void()>& f) {
 
 Session::Session(const ModelOptions& options) : options_(options) {
   element = options.dtype == "f64" ? Element::F64 : Element::F32;
-  std::string error;
-  auto target = make_target(options.cpu, error);
-  if (!target) {
-    auto& d = diagnostics.report_at(DiagnosticKind::UnknownCpu, "--cpu", options.cpu, error);
-    if (auto close = nearest(options.cpu, known_cpus())) d.note("did you mean '" + *close + "'?");
-    throw Stop{usage_error};
-  }
-  compile_options.target = *target;
+  compile_options.target = chosen_target(options, diagnostics);
   compile_options.rewrite.disabled = options.disabled;
-  compile_options.jit.compile_threads = options.threads > 0 ? options.threads : usable_processors();
+  compile_options.jit.compile_threads = chosen_threads(options);
   if (options.cache) compile_options.jit.cache_dir = cache_directory();
 
   auto set = parse_set(options.set, diagnostics);
@@ -96,14 +98,14 @@ Session::Session(const ModelOptions& options) : options_(options) {
   seed = options.seed.value_or(program->train() ? program->train()->seed : 0);
 }
 
-Session::~Session() {
+Messages::~Messages() {
   if (diagnostics.all().empty()) return;
   std::string text = render_all(diagnostics, sources, wants_color(STDERR_FILENO));
   std::fputs(text.c_str(), stderr);
 }
 
 ThreadPool& Session::pool() {
-  if (!pool_) pool_ = std::make_unique<ThreadPool>(options_.threads > 0 ? options_.threads : usable_processors());
+  if (!pool_) pool_ = std::make_unique<ThreadPool>(chosen_threads(options_));
   return *pool_;
 }
 

@@ -16,16 +16,20 @@ struct Step {
   std::unique_ptr<StepRunner> runner;
 };
 
+// What went wrong and where. Printed to stderr when it goes, so that no way out of a verb loses a message.
+class Messages {
+ public:
+  ~Messages();
+  SourceManager sources;
+  Diagnostics diagnostics;
+};
+
 // A model file on its way through the stages, with what all verbs share: sources, diagnostics, target, threads, variables.
-class Session {
+class Session : public Messages {
  public:
   // Reads, parses and analyses the file. Throws Stop where that fails.
   explicit Session(const ModelOptions& options);
-  // Collected diagnostics go to stderr, once each.
-  ~Session();
 
-  SourceManager sources;
-  Diagnostics diagnostics;
   std::unique_ptr<ast::File> syntax;
   std::optional<Program> program;
   Element element;
@@ -60,6 +64,11 @@ class Session {
 };
 
 StepPlan make_plan(const Compiled& compiled);
+// The processor that --cpu names; reports UnknownCpu and throws Stop where there is none.
+Target chosen_target(const ModelOptions& options, Diagnostics& diagnostics);
+// Threads to run on: --threads, or one per processor that this process may use.
+int chosen_threads(const ModelOptions& options);
+int64_t available_memory();
 // Runs f and gives the milliseconds it took.
 double milliseconds(const std::function<void()>& f);
 // SHA-256 of all parameters and states: for each in order of name, the name, a zero byte, and its bytes in canonical layout.

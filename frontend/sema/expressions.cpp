@@ -145,8 +145,9 @@ bool Elaborator::bool_of(const Value& v, SourceSpan at, const char* what) {
 
 void Elaborator::unknown_name(Symbol unknown, SourceSpan at) {
   Diagnostic& d = report(DiagnosticKind::UnknownName, at, unknown);
-  std::vector<std::string> names = builtin_names();
+  std::vector<std::string> names;  // of equally near names the first is suggested: the user's own come first
   add_names(frame_->scope.get(), names);
+  for (std::string& builtin : builtin_names()) names.push_back(std::move(builtin));
   names.push_back("training");
   for (const auto& [text, _] : constants()) names.push_back(text);
   for (const auto& [module, scope] : world_.modules) {
