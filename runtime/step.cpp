@@ -1,5 +1,6 @@
 #include "runtime/step.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -54,6 +55,17 @@ void Variables::set(const std::string& name, const Array& value) {
   Entry& e = entries_.at(name);
   GRADC_ASSERT(e.shape == value.shape, "'{}' has shape {}, not {}", name, shape_text(e.shape), shape_text(value.shape));
   store(value, e.element, e.bytes.data());
+}
+
+void Variables::fill(const std::string& name, double value) {
+  Entry& e = entries_.at(name);
+  size_t n = e.bytes.size() / byte_size(e.element);
+  switch (e.element) {
+    case Element::Bool: std::fill_n(reinterpret_cast<uint8_t*>(e.bytes.data()), n, value != 0); break;
+    case Element::Int: std::fill_n(reinterpret_cast<int64_t*>(e.bytes.data()), n, static_cast<int64_t>(value)); break;
+    case Element::F32: std::fill_n(reinterpret_cast<float*>(e.bytes.data()), n, static_cast<float>(value)); break;
+    case Element::F64: std::fill_n(reinterpret_cast<double*>(e.bytes.data()), n, value); break;
+  }
 }
 
 Array Variables::get(const std::string& name) const {

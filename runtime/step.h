@@ -60,6 +60,7 @@ class Variables {
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
   const std::map<std::string, Entry>& entries() const { return entries_; }
   void set(const std::string& name, const Array& value);  // the variable must exist with this shape; elements are converted
+  void fill(const std::string& name, double value);
   Array get(const std::string& name) const;
 
  private:

@@ -210,6 +210,13 @@ void Session::initialize(const Elaboration& meaning, const std::vector<std::stri
   std::erase_if(init.outputs, [&](const Output& o) {
     return std::find(given.begin(), given.end(), o.name.str()) != given.end() || !variables_.has(o.name.str());
   });
+  // Constants (biases, the optimiser's moments) need no code.
+  std::erase_if(init.outputs, [&](const Output& o) {
+    const Node& n = init[o.node];
+    if (n.op->kind != OpKind::Constant) return false;
+    variables_.fill(o.name.str(), n.attrs.number("value"));
+    return true;
+  });
   if (init.outputs.empty()) return;
   init = init.compacted();
   Compiled compiled = compile(std::move(init));
