@@ -1,10 +1,13 @@
 #include "frontend/cli/machine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <sched.h>
+#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -46,9 +49,9 @@ std::string today() {
 }
 
 // Half of a private cache leaves room for what else lies there. The shared one is measured well beyond the private ones, and memory
-// at twice the shared one, though with no more than half a gigabyte or a quarter of what is free.
+// at twice the shared one, though with no more than 128 MiB (fresh pages take time) or a quarter of what is free.
 WorkingSets working_sets(const Target& target, int threads) {
-  const int64_t most = std::clamp<int64_t>(available_memory() / 4, 64 << 20, 512 << 20);
+  const int64_t most = std::clamp<int64_t>(available_memory() / 4, 64 << 20, 128 << 20);
   const int64_t shared = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 4 * target.l2_bytes);
   const int64_t dram = std::clamp<int64_t>(2 * shared, 64 << 20, most);
   return {.l1 = target.l1_bytes / 2, .l2 = target.l2_bytes / 2, .l3 = std::min({shared / 2, 4 * target.l2_bytes * threads, dram / 2}), .dram = dram};
@@ -63,31 +66,33 @@ std::string cache_file(const Target& target, int threads) {
   return (std::filesystem::path(folder) / ("machine-" + hash.hex().substr(0, 16) + ".json")).string();
 }
 
-// Stands in for the thread pool: when the step hands it a kernel, runs that again and again and keeps the best time.
+// Stands in for the thread pool: when the step hands it a kernel, runs that again and again and keeps the best rate.
 class Meter {
  public:
   Meter(const std::vector<Probe>& probes, ThreadPool* pool, void* scratch) : probes_(probes), pool_(pool), scratch_(scratch) {}
 
-  Peaks run(const CompiledStep& step, std::vector<void*>& buffers) {
+  void run(const CompiledStep& step, std::vector<void*>& buffers) {
     GradcFrame frame{buffers.data(), [](GradcFrame* f, GradcKernelFn k, void* const* b, int64_t n) { static_cast<Meter*>(f->pool)->measure(k, b, n); },
                      this, scratch_, nullptr, nullptr};
+    next_ = 0;
     step.entry()(&frame);
-    return peaks_;
   }
+  const Peaks& peaks() const { return peaks_; }
 
  private:
   void measure(GradcKernelFn kernel, void* const* buffers, int64_t blocks) {
     const Probe& probe = probes_[next_];
     if (!pool_) blocks = probe.solo_blocks;
     double best = 1e30;
-    // The first run warms caches and clock. At least three more, and a few dozen of what takes no time.
-    const auto end = Clock::now() + std::chrono::milliseconds(25);
-    for (int i = 0; i < 4 || Clock::now() < end; ++i) {
+    // The first run warms the caches.
+    const auto end = Clock::now() + std::chrono::milliseconds(6);
+    for (int i = 0; i < 2 || Clock::now() < end; ++i) {
       const auto start = Clock::now();
       pool_ ? pool_->run(kernel, buffers, blocks) : kernel(buffers, 0, blocks, scratch_);
       if (i > 0) best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
     }
-    peaks_.rate[next_++] = probe.work * static_cast<double>(blocks) / best * 1e-9;
+    double& rate = peaks_.rate[next_++];
+    rate = std::max(rate, probe.work * static_cast<double>(blocks) / best * 1e-9);
   }
 
   const std::vector<Probe>& probes_;
@@ -95,6 +100,46 @@ class Meter {
   void* scratch_;
   size_t next_ = 0;
   Peaks peaks_;
+};
+
+// Binds every thread of the pool to a processor of its own while it lives: on a busy machine the system likes to put a thread that
+// spins and the one it waits for on the same one, and what is measured then is that.
+class OneProcessorEach {
+ public:
+  explicit OneProcessorEach(ThreadPool& pool) {
+    sched_getaffinity(0, sizeof before_, &before_);
+    Meeting meeting{before_, pool.threads()};
+    void* argument = &meeting;
+    pool.run(bind, &argument, pool.threads());
+  }
+  ~OneProcessorEach() { sched_setaffinity(0, sizeof before_, &before_); }  // the caller's; the pool's own threads end with it
+  OneProcessorEach(const OneProcessorEach&) = delete;
+  OneProcessorEach& operator=(const OneProcessorEach&) = delete;
+
+ private:
+  struct Meeting {
+    cpu_set_t usable;
+    int threads;
+    std::atomic<int> arrived{0};
+  };
+
+  // One block a thread: nobody leaves, to fetch another, before all have come.
+  static void bind(void* const* buffers, int64_t begin, int64_t end, void*) {
+    auto* meeting = static_cast<Meeting*>(buffers[0]);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(nth_processor(meeting->usable, begin % std::max(1, CPU_COUNT(&meeting->usable))), &one);
+    sched_setaffinity(0, sizeof one, &one);
+    meeting->arrived += static_cast<int>(end - begin);
+    while (meeting->arrived < meeting->threads) std::this_thread::yield();
+  }
+  static int nth_processor(const cpu_set_t& set, int64_t n) {
+    int cpu = 0;
+    while (cpu < CPU_SETSIZE - 1 && (!CPU_ISSET(cpu, &set) || n-- > 0)) ++cpu;
+    return cpu;
+  }
+
+  cpu_set_t before_;
 };
 
 template <class T>
@@ -176,8 +221,15 @@ Machine measure_machine(const Target& target, int threads) {
   }
   ThreadPool pool(threads);
   pool.reserve_scratch(static_cast<size_t>(std::max<int64_t>(step->scratch_bytes(), 64)));
-  m.one = Meter(program.probes, nullptr, pool.scratch()).run(*step, pointers);
-  m.all = threads == 1 ? m.one : Meter(program.probes, &pool, pool.scratch()).run(*step, pointers);
+  OneProcessorEach bound(pool);
+  Meter one(program.probes, nullptr, pool.scratch()), all(program.probes, &pool, pool.scratch());
+  // In several rounds, so that what other programs do for a moment does not pass for the machine's limit.
+  for (int round = 0; round < 4; ++round) {
+    one.run(*step, pointers);
+    if (threads > 1) all.run(*step, pointers);
+  }
+  m.one = one.peaks();
+  m.all = threads > 1 ? all.peaks() : m.one;
   if (std::string path = cache_file(target, threads); !path.empty()) {
     try {
       write_file_atomically(path, to_json(m).dump(1) + "\n");
