@@ -49,7 +49,7 @@ KernelBody repeated_sum(std::string name, Element element, int64_t blocks, int64
 // cycles, two a cycle), and fit into 16 registers.
 KernelBody fma_body(Element element, int64_t blocks) {
   constexpr int chains = 12, rounds = 22;
-  constexpr int64_t n = 1024, repeats = 25;
+  constexpr int64_t n = 1024, repeats = 8;
   std::vector<Stmt> s{load(0, 0, {0, 0, 1}, element), constant(1, 0.25, element)};
   ValueId next = 2;
   std::vector<ValueId> chain;
