@@ -49,7 +49,7 @@ std::string progress_line(const Progress& p, int columns) {
 std::string epoch_line(const EpochReport& r, int64_t epochs) {
   auto list = [](const Metrics& metrics) {
     std::string out;
-    for (const auto& [name, value] : metrics) out += fmt::format("  {} {:.4g}", name, value);
+    for (const auto& [name, value] : metrics) out += fmt::format("  {} {:<7.4g}", name, value);
     return out;
   };
   std::string line = epoch_counter(r.epoch, epochs) + list(r.train);

@@ -170,11 +170,11 @@ class TrainVerbRunner {
     const Elaboration& meaning = step(true, batch_rows()).meaning;
     int64_t count = 0;
     for (const ParameterInfo& p : meaning.parameters) count += p.type.count();
-    std::string rows = train_rows_.rows == 0 ? "" : fmt::format(", {} rows to train on", train_rows_.rows);
-    if (test_rows_.rows > 0) rows += fmt::format(", {} held out", test_rows_.rows);
-    fmt::print("{}: {} parameters in {} tensors{}, batches of {}, {} on {} thread{}\n", session_.sources.file(spec_->span.file).name, count,
-               meaning.parameters.size(), rows, options.batch, gradc::name(session_.element), session_.pool().threads(),
-               session_.pool().threads() == 1 ? "" : "s");
+    std::string rows = train_rows_.rows == 0 ? "" : fmt::format("{} rows to train on, ", train_rows_.rows);
+    if (test_rows_.rows > 0) rows += fmt::format("{} held out, ", test_rows_.rows);
+    int threads = session_.pool().threads();
+    fmt::print("{}: {} parameters in {} tensors\n{}batches of {}, {} on {} thread{}\n", session_.sources.file(spec_->span.file).name, count,
+               meaning.parameters.size(), rows, options.batch, gradc::name(session_.element), threads, threads == 1 ? "" : "s");
     if (options.first_epoch > 0) fmt::print("resumed after epoch {}, step {}\n", options.first_epoch, options.first_step);
     std::fflush(stdout);
   }
