@@ -198,6 +198,8 @@ std::optional<Machine> known_machine(const Target& target, int threads) {
 Machine measure_machine(const Target& target, int threads) {
   Machine m{.model = processor_model(), .cpu = target.cpu, .vector_bytes = target.vector_bytes, .threads = threads, .measured = today(), .sets = working_sets(target, threads)};
   ProbeProgram program = probe_program(target, m.sets, threads);
+  const auto problems = verify(program.kernels);
+  GRADC_ASSERT(problems.empty(), "{}", problems.front());
   JitOptions options;
   options.compile_threads = threads;
   options.debug_info = false;
