@@ -47,9 +47,6 @@ Tensor evaluate_node(const Node& node, const std::vector<const Tensor*>& operand
 // f32 takes the upper bits of word 0; f64 the upper bits of word 1 * 2^32 + word 0.
 double philox_uniform(uint64_t seed, uint32_t step, uint32_t site, uint64_t index, Element element);
 
-// One block of the generator.
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
-
 // All outputs of a graph.
 std::map<Symbol, Tensor> evaluate(const Graph& graph, const std::map<Symbol, Tensor>& inputs);
 

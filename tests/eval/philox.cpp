@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "compiler/eval/eval.h"
+#include "compiler/support/philox.h"
 #include "tests/support/fixture.h"
 
 using namespace gradc;
