@@ -62,6 +62,10 @@ class Parameters:
         self.path_of[reference] = path
         self.position += 1
 
+    def norm(self, reference, path, width):
+        self.add(reference + ".g", path + ".gamma", np.ones(width, np.float32))
+        self.add(reference + ".b", path + ".beta", np.zeros(width, np.float32))
+
     def linear(self, reference, path, fan_in, fan_out, bias=True):
         bound = 1.0 / math.sqrt(fan_in)
         self.add(reference + ".w", path + ".W", symmetric(1, self.position, (fan_out, fan_in), bound).T)
@@ -108,7 +112,24 @@ def pinn():
     return p, dict(t=uniform(2, 0, (n, 1)).astype(np.float32), x=symmetric(2, 1, (n, 1), 1.0))
 
 
-WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, elementwise=elementwise, pinn=pinn)
+def gpt(vocabulary=256, width=128, layers=4, time=128, batch=16):
+    p = Parameters()
+    p.add("tok", "x.tok", symmetric(1, 0, (vocabulary, width), 0.1))
+    p.add("pos", "x.pos", symmetric(1, 1, (time, width), 0.1))
+    for i in range(layers):
+        p.norm(f"h{i}.ln0", f"x[{i}].ln0", width)
+        p.linear(f"h{i}.qkv", f"x[{i}].mixed.qkv", width, 3 * width)
+        p.linear(f"h{i}.proj", f"x[{i}].mixed.proj", width, width)
+        p.norm(f"h{i}.ln1", f"x[{i}].ln1", width)
+        p.linear(f"h{i}.up", f"x[{i}].up", width, 4 * width)
+        p.linear(f"h{i}.down", f"x[{i}].down", 4 * width, width)
+    p.norm("lnf", "final", width)
+    p.linear("head", "logits", width, vocabulary, bias=False)
+    table = integers(0, (batch, time + 1), vocabulary)
+    return p, dict(token=table[:, :-1].copy(), next=table[:, 1:].copy())
+
+
+WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, elementwise=elementwise, pinn=pinn, gpt=gpt)
 
 
 def main():
