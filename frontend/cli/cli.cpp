@@ -48,6 +48,7 @@ struct CommandLine {
   InspectVerb inspect_verb;
   CheckVerb check_verb;
   BenchVerb bench_verb;
+  FmtVerb fmt_verb;
   std::function<int()> chosen;
 
   CommandLine() {
@@ -62,6 +63,7 @@ struct CommandLine {
     add_inspect();
     add_check();
     add_bench();
+    add_fmt();
   }
 
   void add_train() {
@@ -125,6 +127,14 @@ struct CommandLine {
       if (!*file && !bench_verb.machine) throw CLI::RequiredError("FILE");
       chosen = [this] { return bench(bench_verb); };
     });
+  }
+
+  void add_fmt() {
+    CLI::App* verb = app.add_subcommand("fmt", "lay out model files: indentation, spaces, columns, empty lines");
+    verb->add_option("FILES", fmt_verb.files, "model files (*.grad); - reads standard input and writes standard output")->required();
+    verb->add_flag("--check", fmt_verb.check, "change nothing; name the files that would change and exit with 1");
+    verb->footer("Example: gradc fmt --check examples/*.grad");
+    verb->callback([this] { chosen = [this] { return fmt_files(fmt_verb); }; });
   }
 };
 

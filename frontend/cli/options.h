@@ -66,11 +66,17 @@ struct BenchVerb {
   bool machine = false;  // measure the machine's own peaks; then the file may be left out
 };
 
+struct FmtVerb {
+  std::vector<std::string> files;  // "-": from standard input to standard output
+  bool check = false;              // change nothing, name what would change
+};
+
 int train(const TrainVerb& verb);
 int run(const RunVerb& verb);
 int inspect(const InspectVerb& verb);
 int check(const CheckVerb& verb);
 int bench(const BenchVerb& verb);
+int fmt_files(const FmtVerb& verb);
 
 // Parses the command line, runs the verb, turns exceptions into messages and exit codes.
 int main(int argc, char** argv);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "frontend/syntax/alignment.h"
 #include "frontend/syntax/children.h"
 #include "frontend/syntax/inline_text.h"
 
@@ -495,7 +496,7 @@ class Formatter {
 }  // namespace
 
 std::string format(const File& file, const SourceManager& sources) {
-  return Formatter(file, sources).run();
+  return keep_alignment(Formatter(file, sources).run(), sources.file(file.id).text, line_limit);
 }
 
 }  // namespace gradc::ast
