@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include <llvm/IR/Intrinsics.h>
+
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/contraction_plan.h"
 #include "compiler/codegen/contraction_tile.h"
@@ -101,7 +103,7 @@ class FloatContraction : ContractionEmitter {
   FloatContraction(const Contraction& form, BodyContext& context)
       : ContractionEmitter(form, context), p_(plan(form, context.target)),
         element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
-        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))) {}
+        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))), streams_(epilogue_streams()) {}
 
   void emit() {
     emit_tiles();
@@ -337,12 +339,49 @@ class FloatContraction : ContractionEmitter {
       at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
     }
     auto* sums = scratch(p_.sums_at, at);
+    if (!streams_.empty()) if_then(b_, last, [&] { prefetch_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
     if (p_.K > 0) {
       call_tile(height, width, {lhs_address(row), rhs, sums, k_count_});
     } else {
       clear(sums, p_.mr * p_.nr);
     }
     if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
+  }
+
+  // What the epilogue reads and writes element by element, where that is more than L2 holds: a tile touches a few lines of many rows,
+  // too short a run for the processor's own prefetching. Asked for before the sums are computed, they arrive meanwhile.
+  std::vector<Access> epilogue_streams() const {
+    std::vector<Access> streams;
+    int64_t row_bytes = 0;
+    if (p_.m.size() != 1 || p_.n.size() != 1 || p_.N < p_.lanes) return streams;
+    for (const Stmt& s : form_.epilogue) {
+      if (s.kind != StmtKind::Load && s.kind != StmtKind::Store) continue;
+      const Access& a = s.access;
+      const bool runs = a.guards.empty() && a.indirect.empty() && a.at.strides[static_cast<size_t>(p_.n[0].dim)] == 1 &&
+                        a.at.strides[static_cast<size_t>(p_.m[0].dim)] != 0;
+      const bool known = std::any_of(streams.begin(), streams.end(), [&](const Access& b) { return b.slot == a.slot && b.at == a.at; });
+      if (!runs || known) continue;
+      streams.push_back(a);
+      row_bytes += p_.N * static_cast<int64_t>(byte_size(s.type));
+    }
+    if (p_.batches * p_.M * row_bytes <= context_.target.l2_bytes / 2) streams.clear();
+    return streams;
+  }
+
+  void prefetch_streams(Value* first_row, Value* height, Value* first_column) {
+    constexpr int64_t line = 64;
+    for_loop(b_, i64(0), height, 1, [&](Value* row) {
+      point_.set(p_.m, b_.CreateAdd(first_row, row));
+      point_.set(p_.n, first_column);
+      for (const Access& a : streams_) {
+        const Slot& slot = statements_.body().slots[static_cast<size_t>(a.slot)];
+        auto* from = point_.address(a.slot, a.at);
+        for (int64_t at = 0; at < p_.nr * static_cast<int64_t>(byte_size(slot.element)); at += line) {
+          auto* address = b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at));
+          b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()}, {address, b_.getInt32(slot.written), b_.getInt32(3), b_.getInt32(1)});
+        }
+      }
+    });
   }
 
   void call_tile(Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
@@ -383,6 +422,7 @@ class FloatContraction : ContractionEmitter {
   llvm::Type* const element_;
   const int64_t bytes_;
   llvm::FixedVectorType* const vector_;
+  const std::vector<Access> streams_;
   std::map<int64_t, llvm::Function*> tiles_;  // by tile_key
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block

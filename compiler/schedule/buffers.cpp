@@ -8,6 +8,10 @@ namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t alignment = 64;
+// Kernels walk many tensors in step. Tensors of equal size laid end to end would fall into the same few sets of every cache and look
+// alike in the low bits by which loads are told from earlier stores: large ones keep an odd number of lines between them.
+constexpr int64_t stagger = 9 * alignment;
+constexpr int64_t staggered_from = 16 << 10;
 
 int slot_of(const RawKernel& k, BufferId b) {
   auto it = std::find(k.buffers.begin(), k.buffers.end(), b);
@@ -138,6 +142,11 @@ int64_t bytes_of(const Buffer& b) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
+int64_t room_for(const Buffer& b) {
+  int64_t bytes = bytes_of(b);
+  return bytes < staggered_from ? bytes : bytes + stagger;
+}
+
 }  // namespace
 
 void update_in_place(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
@@ -196,17 +205,17 @@ Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& ker
   for (size_t i : order) {
     std::vector<std::pair<int64_t, int64_t>> busy;
     for (size_t j : placed) {
-      if (life[j].begin <= life[i].end && life[i].begin <= life[j].end) busy.push_back({buffers[j].offset, buffers[j].offset + bytes_of(buffers[j])});
+      if (life[j].begin <= life[i].end && life[i].begin <= life[j].end) busy.push_back({buffers[j].offset, buffers[j].offset + room_for(buffers[j])});
     }
     std::sort(busy.begin(), busy.end());
-    int64_t end = 0, best = -1, best_gap = 0, size = bytes_of(buffers[i]);
+    int64_t end = 0, best = -1, best_gap = 0, size = room_for(buffers[i]);
     for (const auto& [from, to] : busy) {
       int64_t gap = from - end;
       if (gap >= size && (best < 0 || gap < best_gap)) best = end, best_gap = gap;
       end = std::max(end, to);
     }
     buffers[i].offset = best < 0 ? end : best;
-    arena.bytes = std::max(arena.bytes, buffers[i].offset + size);
+    arena.bytes = std::max(arena.bytes, buffers[i].offset + bytes_of(buffers[i]));
     placed.push_back(i);
   }
   return arena;

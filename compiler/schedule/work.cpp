@@ -12,8 +12,10 @@ namespace {
 constexpr int64_t smallest_contraction = 4096;
 // So is one that sums fewer products than this, whatever its size.
 constexpr int64_t shortest_sum = 5;
-// An expression of inputs up to this cost is computed again wherever it is wanted.
+// An expression of inputs up to this cost is computed again wherever it is wanted, and so is one of a single value that is stored anyway.
 constexpr double cheap = 3;
+// Work::basis_ of constants, and of what is made from several values or not point by point.
+constexpr int no_basis = -1, several = -2;
 
 bool is_view(OpKind k) {
   return k == OpKind::View || k == OpKind::Reshape || k == OpKind::Pad || k == OpKind::Concatenate || k == OpKind::StopGradient;
@@ -105,6 +107,8 @@ void Work::assign_roles() {
   role_.assign(graph.size(), Role::Dead);
   output_.assign(graph.size(), false);
   inline_cost_.assign(graph.size(), 0);
+  basis_.assign(graph.size(), no_basis);
+  find_factors();
   for (const Output& o : graph.outputs) output_[o.node.at()] = true;
   for (size_t i = 0; i < graph.size(); ++i) {
     if (!live[i]) continue;
@@ -123,18 +127,52 @@ void Work::assign_roles() {
       }
     }
     if (output_[i] && role_[i] == Role::Inline) make_real(NodeId(i));
+    basis_[i] = role_[i] == Role::Inline ? basis_of(NodeId(i)) : static_cast<int>(i);
   }
 }
 
-// Little arithmetic over inputs, constants and indices, which would cost more to store than to compute again.
+void Work::find_factors() {
+  std::vector<bool> live = graph.live();
+  factor_.assign(graph.size(), false);
+  for (size_t i = 0; i < graph.size(); ++i) {
+    const Node& n = graph[NodeId(i)];
+    if (!live[i] || n.op->kind != OpKind::Contraction) continue;
+    for (NodeId o : n.operands) factor_[o.at()] = true;
+  }
+}
+
+int Work::basis_of(NodeId node) const {
+  const Node& n = graph[node];
+  int basis = no_basis;
+  for (NodeId o : n.operands) {
+    int b = basis_[o.at()];
+    if (b == no_basis || b == basis) continue;
+    basis = basis == no_basis && n.op->kind == OpKind::Pointwise ? b : several;
+  }
+  return basis;
+}
+
+// Made from one value, which an item stores.
+bool Work::of_stored(NodeId node) const {
+  int basis = basis_[node.at()];
+  return basis >= 0 && role_[static_cast<size_t>(basis)] == Role::Real;
+}
+
+// Little arithmetic over inputs, constants and indices, which would cost more to store than to compute again; or over a single value
+// that memory holds anyway because a product wants it (1 - y * y of a tanh), which is read in its place.
 bool Work::cheap_inline(NodeId node) const {
   const Node& n = graph[node];
   double cost = cost_of(program_of(graph, node));
+  bool of_inputs = true;
   for (NodeId o : n.operands) {
-    if (role_[o.at()] != Role::Leaf && role_[o.at()] != Role::Inline) return false;
+    of_inputs &= role_[o.at()] == Role::Leaf || (role_[o.at()] == Role::Inline && !of_stored(o));
     cost += inline_cost_[o.at()];
   }
-  return cost <= cheap;
+  if (of_inputs || cost > cheap) return cost <= cheap;
+  int basis = basis_of(node);
+  if (basis < 0 || !factor_[static_cast<size_t>(basis)] || factor_[node.at()]) return false;
+  const Type& t = graph[NodeId(static_cast<size_t>(basis))].type;
+  return t.count() == n.type.count() && byte_size(t.element) <= byte_size(n.type.element);
 }
 
 void Work::make_real(NodeId node) {

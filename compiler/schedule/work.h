@@ -65,6 +65,9 @@ class Work {
 
   void assign_roles();
   bool cheap_inline(NodeId node) const;
+  void find_factors();
+  int basis_of(NodeId node) const;
+  bool of_stored(NodeId node) const;
   void force_copies();
   void reach_operands(NodeId node, const Visitor& visitor);
   void reach(NodeId node, const Place& place, const std::vector<int64_t>& extents, const Visitor& visitor);
@@ -77,6 +80,8 @@ class Work {
   std::vector<Role> role_;
   std::vector<bool> output_;
   std::vector<double> inline_cost_;  // of what is computed where it is used
+  std::vector<bool> factor_;         // by node: an operand of a product
+  std::vector<int> basis_;           // by node: the one value it is made from point by point; or nothing, or several
   std::vector<NodeId> pending_;      // made real, operands not looked at yet
 };
 

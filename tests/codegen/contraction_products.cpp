@@ -118,6 +118,18 @@ TEST_CASE("more rows than a chunk holds") {
   check_product({.m = 90, .n = 40, .k = 50}, target);
 }
 
+TEST_CASE("what an epilogue streams from beyond L2 is asked for before the sums") {
+  auto prefetches = [](const ProductShape& s, int64_t l2_bytes) {
+    Target target = targets().front();
+    target.l2_bytes = l2_bytes;
+    const Type lhs = vector_type(s.element, s.m * s.k), rhs = vector_type(s.element, s.k * s.n), out = vector_type(s.element, s.m * s.n);
+    const std::string ir = llvm_text(test::program_of(test::product_body(s, target), target, {lhs, rhs, out}));
+    return ir.find("call void @llvm.prefetch") != std::string::npos;
+  };
+  CHECK(prefetches({.m = 96, .n = 64, .k = 32}, 16 << 10));
+  CHECK_FALSE(prefetches({.m = 96, .n = 64, .k = 32}, 1 << 20));
+}
+
 TEST_CASE("a sum over nothing is zero and still has its epilogue") {
   for (const Target& target : targets())
     for (bool rhs : {false, true}) check_product({.m = 3, .n = 20, .k = 0, .transposed_rhs = rhs}, target);

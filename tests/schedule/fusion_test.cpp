@@ -191,6 +191,43 @@ TEST_CASE("costly values of a row are kept, not computed again") {
   check_values(g);
 }
 
+TEST_CASE("the derivative of a tanh is computed from its value, which a product needs in memory") {
+  Model m;
+  Expr x = m.data("x", {96, 40}), w1 = m.parameter("w1", {40, 64}), w2 = m.parameter("w2", {64, 64}), w3 = m.parameter("w3", {64, 8});
+  Expr h1 = m.named(tanh(matmul(x, w1)), "h1"), h2 = m.named(tanh(matmul(h1, w2)), "h2"), y = matmul(h2, w3);
+  Expr loss = m.named(reduce_sum(y * y, {0, 1}), "loss");
+  m.output("dw1", grad(loss, w1));
+  m.output("dw2", grad(loss, w2));
+  Graph g = m.finished();
+  KernelProgram p = schedule(g, Target{});
+  INFO(text(p));
+  // The products of the forward pass store their result and nothing made from it.
+  for (const char* layer : {"h1", "h2"}) {
+    const auto& product = std::get<Contraction>(p[call(p, layer).body].form);
+    CHECK(statements_of(product.epilogue, StmtKind::Store) == 1);
+  }
+  check_values(g);
+}
+
+TEST_CASE("large temporaries of equal size do not lie a multiple of a page apart") {
+  Model m;
+  Expr x = m.data("x", {256, 64}), w = m.parameter("w", {64, 64});
+  Expr h = tanh(matmul(x, w)), y = tanh(matmul(h, w)), z = tanh(matmul(y, w));
+  m.output("dw", grad(reduce_sum(z, {0, 1}), w));
+  Graph g = m.finished();
+  KernelProgram p = schedule(g, Target{});
+  INFO(text(p));
+  std::vector<const Buffer*> large;
+  for (const Buffer& b : p.buffers) {
+    if (b.kind == BufferKind::Temporary && b.type.count() == 256 * 64) large.push_back(&b);
+  }
+  REQUIRE(large.size() >= 2);
+  for (const Buffer* a : large) {
+    for (const Buffer* b : large) CHECK((a->offset == b->offset || (a->offset - b->offset) % 4096 != 0));
+  }
+  CHECK(verify(p).empty());
+}
+
 TEST_CASE("point-wise work over collapsible axes is one loop") {
   Model m;
   Expr x = m.data("x", {6, 5, 7}), y = m.data("y", {6, 5, 7});
