@@ -44,7 +44,7 @@ Compiled compiled(const Graph& graph) {
   std::string error;
   auto target = make_target("native", error);
   REQUIRE(target);
-  return compile(graph, {.target = *target, .rewrite = {}, .schedule = {}, .jit = {}, .jit_code = true, .verify = true});
+  return compile(graph, {.target = *target, .rewrite = {}, .schedule = {}, .jit = {}, .jit_code = true, .verify = false});  // a fixture has no source lines
 }
 
 }  // namespace
@@ -57,20 +57,21 @@ TEST_CASE("convolutions compute what the interpreter does") {
     RunResult got = run_program(program.kernels, *program.step, c.inputs);
     CHECK(got == run_program(program.kernels, *program.step, c.inputs, true));
     for (const auto& [name, value] : expected) {
-      INFO(name << " of " << s.size << "x" << s.size << "x" << s.channels << " by " << s.kernel << " stride " << s.stride);
+      INFO(name.str() << " of " << s.size << "x" << s.size << "x" << s.channels << " by " << s.kernel << " stride " << s.stride);
       std::vector<double> want = values_of(value), have = values_of(got.outputs.at(name));
       for (size_t i = 0; i < want.size(); ++i) REQUIRE(have[i] == Approx(want[i]).margin(1e-10));
     }
   }
 }
 
+// The derivative by the padded image is somewhat larger than the image; windows would be nine times as large.
 TEST_CASE("windows are never in memory: forward and both derivatives are contractions over the image") {
   Case c({4, 12, 16, 16, 3, 1, 1});
   Compiled program = compiled(c.graph);
   int64_t image = 4 * 12 * 12 * 16 * 8;
-  for (const Buffer& b : program.kernels.buffers) CHECK(b.type.count() * 8 <= image);
+  for (const Buffer& b : program.kernels.buffers) CHECK(b.type.count() * 8 < 2 * image);
   int64_t contractions = 0;
   for (const KernelInstance& k : program.kernels.instances)
-    contractions += std::holds_alternative<Contraction>(program.kernels.bodies[static_cast<size_t>(k.body)].form);
+    contractions += std::holds_alternative<Contraction>(program.kernels.bodies[k.body.at()].form);
   CHECK(contractions == 3);
 }
