@@ -180,15 +180,16 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
     return axes.size() == 1 || (axes.size() > 1 && axes.back().extent % p.lanes == 0 && unit % p.lanes == 0);
   };
   p.vector_k = stays_inside(p.k, p.k_blocks == 1 ? 0 : p.kc);
-  p.vector_m = stays_inside(p.m, 1);
+  // Rows at a time: the lhs and the sums of a chunk stay in half of L2 each.
+  const int64_t row_bytes = std::max<int64_t>(1, element * std::max(p.kc, p.k_blocks > 1 ? p.block_n : 0));
+  const int64_t tiles = std::max<int64_t>(1, target.l2_bytes / 2 / row_bytes / p.mr);
+  p.chunk_rows = std::min(round_up(p.block_m, p.mr), tiles * p.mr);
+  const int64_t whole_blocks = p.blocks_m == 1 ? 0 : p.block_m;
+  p.vector_m = stays_inside(p.m, p.chunk_rows >= p.block_m ? whole_blocks : 1);
   p.vector_n = stays_inside(p.n, p.blocks_n == 1 ? 0 : p.block_n);
 
   choose_lhs(p, contraction.lhs, element);
   choose_rhs(p, contraction.rhs);
-  // Rows at a time: the lhs and the sums of a chunk stay in half of L2 each.
-  const int64_t row_bytes = std::max<int64_t>(1, element * std::max(p.kc, p.k_blocks > 1 ? p.block_n : 0));
-  const int64_t tiles = std::max<int64_t>(1, target.l2_bytes / 2 / row_bytes / p.mr);
-  p.chunk_rows = std::min(p.block_m, tiles * p.mr);
   place_scratch(p, element);
   return p;
 }

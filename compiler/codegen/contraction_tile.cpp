@@ -54,14 +54,7 @@ class TileEmitter {
   llvm::Align align() const { return llvm::Align(byte_size(shape_.element)); }
   llvm::Value* sums_at(int row, int v) { return at(function_->getArg(2), row * shape_.sums_row + static_cast<int64_t>(v) * shape_.lanes); }
 
-  // Further copies start from zero.
-  Sums initial_sums() {
-    Sums sums(tile_size() * static_cast<size_t>(copies_), llvm::ConstantAggregateZero::get(vector_));
-    if (shape_.adds)
-      for (int r = 0; r < shape_.rows; ++r)
-        for (int v = 0; v < vectors_; ++v) sums[static_cast<size_t>(r * vectors_ + v)] = builder_.CreateAlignedLoad(vector_, sums_at(r, v), align());
-    return sums;
-  }
+  Sums initial_sums() { return Sums(tile_size() * static_cast<size_t>(copies_), llvm::ConstantAggregateZero::get(vector_)); }
 
   // Whole groups of k into the copies, which are then added; the rest of k one by one.
   void emit_copies(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Point& start, llvm::Value* k) {
@@ -140,10 +133,15 @@ class TileEmitter {
     return joined;
   }
 
+  // What is there already is added last: errors grow with the length of a block and the number of blocks, not with their product.
   void store_sums(const Sums& sums) {
+    auto& b = builder_;
     for (int r = 0; r < shape_.rows; ++r)
-      for (int v = 0; v < vectors_; ++v)
-        builder_.CreateAlignedStore(sums[static_cast<size_t>(r * vectors_ + v)], sums_at(r, v), align());
+      for (int v = 0; v < vectors_; ++v) {
+        llvm::Value* sum = sums[static_cast<size_t>(r * vectors_ + v)];
+        if (shape_.adds) sum = b.CreateFAdd(b.CreateAlignedLoad(vector_, sums_at(r, v), align()), sum);
+        b.CreateAlignedStore(sum, sums_at(r, v), align());
+      }
   }
 
   const TileShape shape_;

@@ -75,6 +75,7 @@ Tensor eval_view(const Node& n, const Tensor& x) {
   for (size_t axis = 0; axis < terms.size(); ++axis) {
     start += terms[axis].offset * strides[axis];
     if (terms[axis].axis >= 0) steps[uz(terms[axis].axis)] += terms[axis].scale * strides[axis];
+    if (terms[axis].by >= 0) steps[uz(terms[axis].by)] += terms[axis].by_scale * strides[axis];
   }
   Odometer<1> walk(n.type.sizes(), {steps});
   int64_t i = 0;

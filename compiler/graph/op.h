@@ -38,10 +38,13 @@ enum class Combiner : uint8_t { Sum, Prod, Max, Min };
 const char* name(Combiner c);
 
 // How one axis of a view's operand is indexed: index = scale * (index of output axis `axis`) + offset; axis -1: just offset.
+// With a second axis `by`: plus by_scale * (index of output axis `by`), as in windows.
 struct ViewTerm {
   int axis = -1;
   int64_t scale = 1;
   int64_t offset = 0;
+  int by = -1;
+  int64_t by_scale = 0;
 };
 
 struct TypeResult {

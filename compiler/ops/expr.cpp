@@ -171,6 +171,12 @@ Expr reverse(Expr x, std::vector<int64_t> axes) {
   std::sort(axes.begin(), axes.end());
   return apply(op<ops::Reverse>(), {x}, {{"axes", std::move(axes)}});
 }
+Expr skew(Expr x, std::vector<int64_t> axes, std::vector<int64_t> by, std::vector<int64_t> steps, std::vector<int64_t> starts,
+          std::vector<int64_t> sizes) {
+  if (axes.empty()) return x;
+  return apply(op<ops::Skew>(), {x},
+               {{"axes", std::move(axes)}, {"by", std::move(by)}, {"steps", std::move(steps)}, {"starts", std::move(starts)}, {"sizes", std::move(sizes)}});
+}
 Expr reshape(Expr x, std::vector<int64_t> sizes) {
   if (x.sizes() == sizes) return x;
   return apply(op<ops::Reshape>(), {x}, {{"sizes", std::move(sizes)}});

@@ -92,6 +92,9 @@ Expr broadcast(Expr x, std::vector<int64_t> axes, std::vector<int64_t> sizes);
 Expr transpose(Expr x, std::vector<int64_t> perm);  // axis j of the result is axis perm[j] of x
 Expr slice(Expr x, std::vector<int64_t> starts, std::vector<int64_t> limits, std::vector<int64_t> strides = {});
 Expr reverse(Expr x, std::vector<int64_t> axes);
+// Element i of axes[a], in row k of its partner by[a], is element i + steps[a] k + starts[a] of x.
+Expr skew(Expr x, std::vector<int64_t> axes, std::vector<int64_t> by, std::vector<int64_t> steps, std::vector<int64_t> starts,
+          std::vector<int64_t> sizes);
 Expr reshape(Expr x, std::vector<int64_t> sizes);
 Expr pad(Expr x, std::vector<int64_t> low, std::vector<int64_t> high, double value = 0,
          std::vector<int64_t> interior = {});

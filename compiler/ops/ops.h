@@ -12,7 +12,7 @@ namespace gradc {
   X(Add) X(Sub) X(Mul) X(Div) X(Rem) X(Neg) X(Abs) X(Min) X(Max) X(Fma) X(Sign) X(Floor) X(Ceil) X(Round) \
   X(Pow) X(Exp) X(Expm1) X(Log) X(Log1p) X(Sqrt) X(Rsqrt) X(Sin) X(Cos) X(Tanh) X(Sigmoid) X(Softplus) X(Erf) \
   X(Lt) X(Le) X(Gt) X(Ge) X(Eq) X(Ne) X(And) X(Or) X(Not) X(Select) X(Cast) \
-  X(Broadcast) X(Transpose) X(Slice) X(Reverse) X(Reshape) X(Pad) X(Concatenate) \
+  X(Broadcast) X(Transpose) X(Slice) X(Reverse) X(Skew) X(Reshape) X(Pad) X(Concatenate) \
   X(ReduceSum) X(ReduceProd) X(ReduceMax) X(ReduceMin) X(ArgMax) X(ArgMin) \
   X(Contraction) X(Gather) X(ScatterAdd) \
   X(StopGradient) X(Grad)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdlib>
+
 #include "compiler/ops/rules.h"
 
 // Operations that move elements and compute nothing.
@@ -156,6 +158,83 @@ struct Reverse {
   static std::vector<OpExample> examples() {
     return {{{example_type({4})}, {{"axes", std::vector<int64_t>{0}}}},
             {{example_type({2, 3, 2})}, {{"axes", std::vector<int64_t>{0, 2}}}}};
+  }
+};
+
+// With broadcast, slice and pad: windows, and so convolution and pooling. A window of K elements every `stride` elements of an axis
+// is slice(skew(broadcast(x, K times)), stride). Skewing back is a skew of a pad, so all derivatives are of the same family.
+struct Skew {
+  static Op info() {
+    return {.name = "skew",
+            .kind = OpKind::View,
+            .doc = "y[.., i, .., k, ..] = x[.., i + step k + start, .., k, ..], i along each of `axes` and k along its partner in `by`",
+            .convention = "never empty and never outside; an axis is skewed or skews, not both"};
+  }
+  static constexpr AttrSpec attributes[] = {{"axes", AttrKind::Integers},
+                                            {"by", AttrKind::Integers},
+                                            {"steps", AttrKind::Integers},
+                                            {"starts", AttrKind::Integers},
+                                            {"sizes", AttrKind::Integers}};
+  // Lowest and highest value of step * k for k below size.
+  static std::pair<int64_t, int64_t> reach(int64_t step, int64_t size) {
+    int64_t far = step * (size - 1);
+    return {std::min<int64_t>(far, 0), std::max<int64_t>(far, 0)};
+  }
+  static TypeResult type(TypeArgs t) {
+    const auto &axes = t.ints("axes"), &by = t.ints("by"), &steps = t.ints("steps"), &starts = t.ints("starts"), &sizes = t.ints("sizes");
+    size_t n = axes.size(), rank = t[0].rank();
+    if (!axis_set(axes, rank)) return refuse("axes are not axes of {}", to_string(t[0]));
+    if (by.size() != n || steps.size() != n || starts.size() != n || sizes.size() != n) return refuse("{} axes need as many partners, steps, starts and sizes", n);
+    Type result = t[0];
+    for (size_t i = 0; i < n; ++i) {
+      if (!in_range(by[i], rank) || contains(axes, by[i])) return refuse("axis {} of {} cannot skew another", by[i], to_string(t[0]));
+      auto axis = static_cast<size_t>(axes[i]);
+      int64_t width = t[0].size(static_cast<size_t>(by[i]));
+      if (sizes[i] < 1 || width < 1 || std::abs(steps[i]) > (int64_t{1} << 40) / width) return refuse("nothing is left of axis {} of {}", axis, to_string(t[0]));
+      auto [low, high] = reach(steps[i], width);
+      if (starts[i] + low < 0 || starts[i] + high + sizes[i] > t[0].size(axis))
+        return refuse("[{}..{}) does not lie in axis {} of {}", starts[i] + low, starts[i] + high + sizes[i], axis, to_string(t[0]));
+      result.dims[axis] = resized(t[0].dims[axis], sizes[i]);
+    }
+    return accept(std::move(result));
+  }
+  static std::vector<ViewTerm> view(const Type& operand, const Type&, const Attrs& attrs) {
+    std::vector<ViewTerm> terms;
+    for (size_t i = 0; i < operand.rank(); ++i) terms.push_back({.axis = static_cast<int>(i)});
+    const auto& axes = attrs.integers("axes");
+    for (size_t i = 0; i < axes.size(); ++i) {
+      ViewTerm& term = terms[static_cast<size_t>(axes[i])];
+      term.offset = attrs.integers("starts")[i];
+      term.by = static_cast<int>(attrs.integers("by")[i]);
+      term.by_scale = attrs.integers("steps")[i];
+    }
+    return terms;
+  }
+  // Element j of row k came to j - step k - start. What came from nowhere is 0.
+  static Grads vjp(Expr ct, Expr y, Expr x) {
+    Attrs attrs = y.attrs();
+    std::vector<int64_t> axes = attrs.integers("axes"), by = attrs.integers("by"), steps, starts, sizes, low(x.rank(), 0), high(x.rank(), 0);
+    for (size_t i = 0; i < axes.size(); ++i) {
+      auto axis = static_cast<size_t>(axes[i]);
+      int64_t start = -attrs.integers("starts")[i], size = x.size(axis);
+      steps.push_back(-attrs.integers("steps")[i]);
+      auto [lowest, highest] = reach(steps[i], x.size(static_cast<size_t>(by[i])));
+      low[axis] = std::max<int64_t>(0, -(start + lowest));
+      high[axis] = std::max<int64_t>(0, start + highest + size - y.size(axis));
+      starts.push_back(start + low[axis]);
+      sizes.push_back(size);
+    }
+    return {skew(pad(ct, low, high), axes, by, steps, starts, sizes)};
+  }
+  static OpExample example(std::vector<int64_t> x, std::vector<int64_t> axes, std::vector<int64_t> by, std::vector<int64_t> steps,
+                           std::vector<int64_t> starts, std::vector<int64_t> sizes) {
+    return {{example_type(x)}, {{"axes", axes}, {"by", by}, {"steps", steps}, {"starts", starts}, {"sizes", sizes}}};
+  }
+  static std::vector<OpExample> examples() {
+    return {example({5, 3}, {0}, {1}, {1}, {0}, {3}),
+            example({3, 6}, {1}, {0}, {-2}, {4}, {2}),
+            example({2, 5, 6, 2, 3}, {1, 2}, {3, 4}, {2, 1}, {1, 0}, {2, 3}),
+            example({4, 2, 4}, {0, 2}, {1, 1}, {1, -1}, {0, 1}, {3, 2})};
   }
 };
 

@@ -85,12 +85,12 @@ bool all_zero(const Axes& list) { return std::all_of(list.begin(), list.end(), [
 
 bool pads_merge(const Match& m, const Var& inner) {
   double a = m.root.attrs.number("value"), b = m.node(inner).attrs.number("value");
-  return a == b && std::signbit(a) == std::signbit(b) && all_zero(m.ints("interior")) && all_zero(m.ints(inner, "interior"));
+  return a == b && std::signbit(a) == std::signbit(b) && all_zero(m.ints("interior"));
 }
 Expr pad_of_pad(Match& m, const Var& x, const Var& inner) {
   Axes low = m.ints("low"), high = m.ints("high"), inner_low = m.ints(inner, "low"), inner_high = m.ints(inner, "high");
   for (size_t i = 0; i < low.size(); ++i) low[i] += inner_low[i], high[i] += inner_high[i];
-  return pad(m[x], low, high, m.root.attrs.number("value"));
+  return pad(m[x], low, high, m.root.attrs.number("value"), m.ints(inner, "interior"));
 }
 
 // Axes of size 1 apart, the order of axes is kept.

@@ -82,6 +82,7 @@ Place through_view(const Place& p, const std::vector<ViewTerm>& terms, size_t ke
     } else {
       out.axes.push_back(scaled(p.axes[static_cast<size_t>(t.axis)], t.scale, t.offset));
     }
+    if (t.by >= 0) add(out.axes.back(), p.axes[static_cast<size_t>(t.by)], t.by_scale);
   }
   return out;
 }

@@ -37,6 +37,10 @@ class ContractionBuilder {
     }
     Tiles t = choose_tiles(in_.target, form.element, sizes[0], sizes[1], sizes[2], sizes[3]);
     form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
+    // Blocks of rows over several axes begin where a vector along the last one does.
+    if (groups[static_cast<size_t>(DimRole::M)].size() > 1) {
+      form.block_m = round_up(form.block_m, std::max<int64_t>(1, in_.target.vector_bytes / static_cast<int64_t>(byte_size(form.element))));
+    }
     form.lhs = take(kernel_, std::move(draft_.lists[0]));
     form.rhs = take(kernel_, std::move(draft_.lists[1]));
     form.epilogue = take(kernel_, std::move(draft_.lists[2]));

@@ -33,6 +33,7 @@ struct Builtin {
 const std::vector<Builtin>& math_builtins();       // point-wise functions
 const std::vector<Builtin>& reduction_builtins();  // sum, mean, argmax, ...
 const std::vector<Builtin>& shape_builtins();      // reshape, concat, zeros, ...
+const std::vector<Builtin>& window_builtins();     // convolution and pooling
 const std::vector<Builtin>& model_builtins();      // random numbers, initial values, gradients, data columns
 
 const Builtin* find_builtin(Symbol name);

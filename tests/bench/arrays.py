@@ -14,7 +14,8 @@ numpy only. The values follow the rules that the reference losses (reference.jso
 
 s = 1 parameters, 2 float inputs, 3 integers; p = position of the tensor in its list; i = row-major index in the reference
 shape. A parameter is float32(bound * (2u - 1)), an integer in [0, n) is (mix(key) >> 33) mod n.
-Reference linear layers hold [out, in]; ours hold [in, out], so those are transposed.
+Reference linear layers hold [out, in]; ours hold [in, out], so those are transposed. Reference convolutions hold [out, in, kh, kw] and
+images [n, c, h, w]; ours [kh, kw, in, out] and [n, h, w, c].
 """
 import math
 import os
@@ -72,6 +73,20 @@ class Parameters:
         if bias:
             self.add(reference + ".b", path + ".b", symmetric(1, self.position, (fan_out,), bound))
 
+    def conv(self, reference, path, channels, units, size, bias=True):
+        bound = 1.0 / math.sqrt(channels * size * size)
+        self.add(reference + ".w", path + ".W", symmetric(1, self.position, (units, channels, size, size), bound).transpose(2, 3, 1, 0))
+        if bias:
+            self.add(reference + ".b", path + ".b", symmetric(1, self.position, (units,), bound))
+
+    def norm(self, reference, path, channels):
+        self.add(reference + ".g", path + ".gamma", np.ones(channels, np.float32))
+        self.add(reference + ".b", path + ".beta", np.zeros(channels, np.float32))
+
+
+def images(batch, channels, size):
+    return np.ascontiguousarray(symmetric(2, 0, (batch, channels, size, size), 1.0).transpose(0, 2, 3, 1))
+
 
 def tiny():
     p = Parameters()
@@ -94,6 +109,40 @@ def mlp():
 
 def mlp_wide():
     return dense([1024, 4096, 4096, 1000], 256)
+
+
+def cnn():
+    p = Parameters()
+    p.conv("c0", "c0", 1, 32, 3)
+    p.conv("c1", "c1", 32, 64, 3)
+    p.conv("c2", "c2", 64, 128, 3, bias=False)
+    p.norm("bn2", "bn2", 128)
+    p.linear("f0", "f0", 128 * 7 * 7, 256)
+    # Its rows follow the reference's flattening of (c, h, w).
+    rows = p.arrays["f0.W"].reshape(128, 7, 7, 256).transpose(1, 2, 0, 3)
+    p.arrays["f0.W"] = np.ascontiguousarray(rows.reshape(128 * 7 * 7, 256))
+    p.linear("f1", "logits", 256, 10)
+    return p, dict(x=images(64, 1, 28), label=integers(0, (64,), 10))
+
+
+def resnet():
+    p = Parameters()
+    p.conv("stem", "stem", 3, 16, 3, bias=False)
+    p.norm("stem_bn", "stem_bn", 16)
+    channels = 16
+    for stage, units in enumerate((16, 32, 64)):
+        for block in range(3):
+            name = f"s{stage}b{block}"
+            for i in range(2):
+                p.conv(f"{name}.c{i}", f"{name}.c{i}", channels, units, 3, bias=False)
+                p.norm(f"{name}.bn{i}", f"{name}.bn{i}", units)
+                if i == 0:
+                    before, channels = channels, units
+            if stage > 0 and block == 0:
+                p.conv(f"{name}.sc", f"{name}.sc", before, units, 1, bias=False)
+                p.norm(f"{name}.scbn", f"{name}.scbn", units)
+    p.linear("fc", "logits", 64, 10)
+    return p, dict(x=images(64, 3, 32), label=integers(0, (64,), 10))
 
 
 def elementwise():
@@ -129,7 +178,7 @@ def gpt(vocabulary=256, width=128, layers=4, time=128, batch=16):
     return p, dict(token=table[:, :-1].copy(), next=table[:, 1:].copy())
 
 
-WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, elementwise=elementwise, pinn=pinn, gpt=gpt)
+WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, cnn=cnn, resnet=resnet, gpt=gpt, elementwise=elementwise, pinn=pinn)
 
 
 def main():

@@ -121,9 +121,12 @@ TEST_CASE("views read inside their operand") {
       for (size_t i = 0; i < terms.size(); ++i) {
         REQUIRE(terms[i].axis < static_cast<int>(to.rank()));
         int64_t last = terms[i].axis < 0 ? 0 : to.size(static_cast<size_t>(terms[i].axis)) - 1;
+        int64_t last_by = terms[i].by < 0 ? 0 : to.size(static_cast<size_t>(terms[i].by)) - 1;
         for (int64_t at : {terms[i].offset, terms[i].offset + terms[i].scale * last}) {
-          CHECK(at >= 0);
-          CHECK(at < from.size(i));
+          for (int64_t by : {int64_t{0}, terms[i].by_scale * last_by}) {
+            CHECK(at + by >= 0);
+            CHECK(at + by < from.size(i));
+          }
         }
       }
     }

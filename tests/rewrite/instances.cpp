@@ -232,6 +232,7 @@ class Grower {
       Expr e = x(of);
       return finish(o, {e}, {{"sizes", sizes}});
     }
+    if (name == "skew") return skewed(o, operands, want);
     Axes low(rank), high(rank), step(rank), of(rank);
     for (size_t i = 0; i < rank; ++i) {
       if (name == "pad") {
@@ -251,6 +252,17 @@ class Grower {
     return finish(o, {e}, {{"starts", low}, {"limits", high}, {"strides", step}});
   }
 
+  // Mostly by an axis that is summed, as windows are.
+  Expr skewed(const Op& o, const std::vector<Term>& operands, const Type& want) {
+    int64_t rank = axis_count(want), axis = rng_.below(rank), by = rng_.below(rank), step = rng_.between(-2, 2);
+    if (!reduced_.empty() && rng_.chance(0.8)) by = rng_.pick(reduced_);
+    Axes of = want.sizes();
+    int64_t far = std::abs(step) * (want.size(static_cast<size_t>(by)) - 1), before = rng_.between(0, 1), size = want.size(static_cast<size_t>(axis));
+    of[static_cast<size_t>(axis)] = before + far + size + rng_.between(0, 1);
+    Expr e = operand(operands, 0, typed(want.element, of));
+    return finish(o, {e}, {{"axes", Axes{axis}}, {"by", Axes{by}}, {"steps", Axes{step}}, {"starts", Axes{before + (step < 0 ? far : 0)}}, {"sizes", Axes{size}}});
+  }
+
   Expr reduction(const Op& o, const std::vector<Term>& operands, const Type& want) {
     Element e = o.kind == OpKind::ArgReduction ? element_ : want.element;
     Axes sizes = want.sizes(), over;
@@ -260,6 +272,7 @@ class Grower {
       for (int64_t& other : over) other += other >= axis;
       over.push_back(axis);
     }
+    reduced_ = over;
     Expr x = operand(operands, 0, typed(e, sizes));
     if (o.kind == OpKind::ArgReduction) return finish(o, {x}, {{"axis", over[0]}});
     return finish(o, {x}, {{"axes", rewrite::sorted(over)}});
@@ -331,6 +344,7 @@ class Grower {
   FileId file_;
   std::map<int, Expr> bound_;
   const Op* last_reduction_ = nullptr;
+  Axes reduced_;  // by the last reduction
   bool parts_matter_ = false;  // a slice of a concatenation may well lose the other parts
   uint32_t next_ = 0;
   int inputs_ = 0, style_ = 0;

@@ -245,9 +245,21 @@ Expr draw_iota(Generator& g) {
   return iota(g.b, g.rng.below(static_cast<int64_t>(sizes.size())), unnamed(e, sizes));
 }
 
+// Skews one axis by another as far as both ends allow.
+Expr draw_skew(Generator& g) {
+  Expr x = g.some_float(2);
+  int64_t axis = g.rng.below(rank_of(x)), by = (axis + g.rng.between(1, rank_of(x) - 1)) % rank_of(x);
+  int64_t size = x.size(uz(axis)), rows = x.size(uz(by)), step = g.rng.between(-2, 2);
+  if (std::abs(step) * (rows - 1) >= size) step = 0;
+  int64_t far = std::abs(step) * (rows - 1), kept = g.rng.between(1, size - far);
+  int64_t start = g.rng.between(0, size - far - kept) + (step < 0 ? far : 0);
+  return skew(x, {axis}, {by}, {step}, {start}, {kept});
+}
+
 Expr draw_view(Generator& g, const Op& op) {
   if (&op == &gradc::op<ops::Broadcast>()) return draw_broadcast(g);
   if (&op == &gradc::op<ops::Slice>()) return draw_slice(g);
+  if (&op == &gradc::op<ops::Skew>()) return draw_skew(g);
   auto found = g.some([](const Type& t) { return t.rank() >= 1; });
   Expr x = found ? *found : g.some_float(1);
   if (&op == &gradc::op<ops::Transpose>()) return transpose(x, shuffled(g.rng, rank_of(x)));
