@@ -32,16 +32,38 @@ void store(const Array& value, Element element, std::byte* data) {
 
 }  // namespace
 
-void AlignedBytes::Free::operator()(std::byte* p) const { std::free(p); }
+void AlignedBytes::Free::operator()(std::byte* p) const { mapped ? static_cast<void>(munmap(p, mapped)) : std::free(p); }
 
+// Fresh pages are zero already. They are made present at once, in as few pieces as the system has: one page fault after the other
+// costs several times the zeroing.
 AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
-  constexpr size_t huge = size_t{2} << 20;
-  size_t alignment = bytes >= 2 * huge ? huge : 64;
-  size_t rounded = std::max<size_t>((bytes + alignment - 1) / alignment * alignment, alignment);
-  data_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
-  if (!data_) throw EnvironmentError(fmt::format("out of memory: {} could not be allocated", human_bytes(static_cast<double>(bytes))));
-  if (alignment == huge) madvise(data_.get(), rounded, MADV_HUGEPAGE);
-  std::memset(data_.get(), 0, rounded);
+  constexpr size_t own_pages = size_t{64} << 10, huge = size_t{2} << 20;
+  auto check = [&](void* p) {
+    if (!p) throw EnvironmentError(fmt::format("out of memory: {} could not be allocated", human_bytes(static_cast<double>(bytes))));
+    return static_cast<std::byte*>(p);
+  };
+  auto up = [](size_t n, size_t unit) { return (n + unit - 1) / unit * unit; };
+  if (bytes < own_pages) {
+    const size_t rounded = std::max<size_t>(up(bytes, 64), 64);
+    data_ = std::unique_ptr<std::byte, Free>(check(std::aligned_alloc(64, rounded)), Free{0});
+    std::memset(data_.get(), 0, rounded);
+    return;
+  }
+  const bool large = bytes >= 2 * huge;
+  const size_t rounded = up(bytes, large ? huge : 4096), mapped = large ? rounded + huge : rounded;
+  void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  std::byte* start = check(base == MAP_FAILED ? nullptr : base);
+  if (large) {  // onto a boundary of large pages; what lies outside goes back
+    const size_t before = up(reinterpret_cast<uintptr_t>(start), huge) - reinterpret_cast<uintptr_t>(start);
+    if (before > 0) munmap(start, before);
+    if (huge > before) munmap(start + before + rounded, huge - before);
+    start += before;
+    madvise(start, rounded, MADV_HUGEPAGE);
+  }
+  data_ = std::unique_ptr<std::byte, Free>(start, Free{rounded});
+#ifdef MADV_POPULATE_WRITE
+  madvise(start, rounded, MADV_POPULATE_WRITE);  // an older system does without
+#endif
 }
 
 Variables::Entry& Variables::declare(const StepBuffer& b) {
@@ -114,10 +136,11 @@ Array StepRunner::get(const std::string& name) const {
 
 double StepRunner::scalar(const std::string& name) const { return get(name).at(0); }
 
-void StepRunner::run(int64_t step, uint64_t seed) {
+void StepRunner::run(int64_t step, uint64_t seed, int64_t count) {
   if (step_) *step_ = static_cast<double>(step);
   if (seed_) *seed_ = static_cast<int64_t>(seed);
   frame_.scratch = static_cast<ThreadPool*>(frame_.pool)->scratch();  // may have grown for another step
+  frame_.further = count - 1;
   plan_.entry(&frame_);
 }
 

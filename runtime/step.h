@@ -40,6 +40,7 @@ class AlignedBytes {
 
  private:
   struct Free {
+    size_t mapped;  // bytes of pages of its own; 0: from the heap
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte, Free> data_;
@@ -81,8 +82,8 @@ class StepRunner {
   Array get(const std::string& name) const;
   double scalar(const std::string& name) const;  // a rank-0 output
 
-  // `step` counts from 1. Ignored by steps that need neither.
-  void run(int64_t step, uint64_t seed);
+  // Makes `count` steps on the same inputs, the first of which is number `step`, from 1. Outputs are those of the last.
+  void run(int64_t step, uint64_t seed, int64_t count = 1);
 
   GradcFrame& frame() { return frame_; }
   const StepPlan& plan() const { return plan_; }

@@ -15,6 +15,9 @@ int64_t lane_stride(const Affine& at, const Lanes& lanes) {
   return lanes.width > 1 && lanes.dim >= 0 ? at.strides[static_cast<size_t>(lanes.dim)] : 0;
 }
 
+// Up to here, elements that lie apart are read and written faster one by one than by a gather.
+constexpr int few_lanes = 4;
+
 bool is_vector(Value* v) { return v->getType()->isVectorTy(); }
 
 llvm::Constant* iota(Builder& b, int width, int64_t stride) {
@@ -195,7 +198,13 @@ Value* StatementEmitter::read(Value* pointer, Element element, int64_t stride, V
   llvm::Type* type = memory_type(element, width);
   llvm::Constant* zero = llvm::Constant::getNullValue(type);
   Value* value = nullptr;
-  if (displaced || stride != 1) {
+  if (!displaced && !mask && stride != 1 && width <= few_lanes) {
+    value = llvm::PoisonValue::get(type);
+    for (int i = 0; i < width; ++i) {
+      Value* at = b_.CreateConstGEP1_64(memory_type(element), pointer, static_cast<uint64_t>(i * stride));
+      value = b_.CreateInsertElement(value, b_.CreateAlignedLoad(memory_type(element), at, align), static_cast<uint64_t>(i));
+    }
+  } else if (displaced || stride != 1) {
     if (!mask) mask = spread(b_.getTrue(), width);
     value = b_.CreateMaskedGather(type, lane_pointers(pointer, memory_type(element), stride, displaced, width), align, mask, zero);
   } else {
@@ -237,7 +246,12 @@ void StatementEmitter::store(const Access& a, Value* value, Point& point, const 
     return;
   }
   value = to_memory(spread(value, lanes.width), element);
-  if (vector || stride != 1) {
+  if (!vector && !lanes.mask && stride != 1 && lanes.width <= few_lanes) {
+    for (int i = 0; i < lanes.width; ++i) {
+      Value* at = b_.CreateConstGEP1_64(memory_type(element), pointer, static_cast<uint64_t>(i * stride));
+      b_.CreateAlignedStore(b_.CreateExtractElement(value, static_cast<uint64_t>(i)), at, align);
+    }
+  } else if (vector || stride != 1) {
     Value* pointers = lane_pointers(pointer, memory_type(element), stride, vector, lanes.width);
     b_.CreateMaskedScatter(value, pointers, align, lanes.mask ? lanes.mask : spread(b_.getTrue(), lanes.width));
   } else if (lanes.mask) {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "compiler/codegen/codegen.h"
+#include "compiler/jit/fused_step.h"
 #include "compiler/jit/linker.h"
 #include "compiler/jit/machine.h"
 #include "compiler/jit/object_cache.h"
@@ -36,7 +37,7 @@ class Stopwatch {
 struct Unit {
   std::string name;
   std::string key;  // in the cache; empty without one
-  std::function<void(llvm::Module&)> emit;
+  std::function<void(llvm::Module&, Machine&)> emit;
   int bodies = 0;
   ObjectCode object;
   bool cached = false;
@@ -76,7 +77,7 @@ class Workshop {
     Stopwatch watch;
     llvm::LLVMContext context;
     auto module = machine.new_module(context, unit.name);
-    unit.emit(*module);
+    unit.emit(*module, machine);
     unit.ir_ms = watch.lap();
     unit.object = machine.object(*module);
     unit.machine_code_ms = watch.lap();
@@ -139,7 +140,7 @@ std::vector<std::string> body_units(const KernelProgram& program, const JitOptio
     for (size_t i = 0; i < group.size(); ++i) symbols[group[i]] = cached ? fmt::format("k{}.{}", unit.key, i) : fmt::format("k{}", group[i]);
     std::vector<std::string> names;
     for (size_t i : group) names.push_back(symbols[i]);
-    unit.emit = [&program, &options, group, names](llvm::Module& module) {
+    unit.emit = [&program, &options, group, names](llvm::Module& module, Machine&) {
       for (size_t i = 0; i < group.size(); ++i) emit_body(program.bodies[group[i]], program.target, module, names[i], options.debug_info);
     };
     units.push_back(std::move(unit));
@@ -164,18 +165,38 @@ std::vector<std::string> body_units(const KernelProgram& program, const JitOptio
   return symbols;
 }
 
+// What the code of a fused step depends on.
+std::string fused_text(const KernelProgram& program, const CallList& plan) {
+  std::string text = to_string(plan);
+  for (const KernelBody& body : program.bodies) text += printed_without_name(body);
+  for (const Buffer& buffer : program.buffers) text += fmt::format("{} {}\n", static_cast<int>(buffer.kind), to_string(buffer.type));
+  return text;
+}
+
 }  // namespace
 
 std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOptions& options) {
   auto step = std::make_unique<Step>();
   const ObjectCache cache(options.cache_dir);
   std::vector<Unit> units;
-  const auto symbols = body_units(program, options, units);
-  const CallList plan = list_calls(program, symbols);
-  Unit& entry = units.emplace_back();
-  entry.name = step_symbol;
-  if (!options.cache_dir.empty()) entry.key = ObjectCache::key(to_string(plan), program.target, "step");
-  entry.emit = [&plan](llvm::Module& module) { emit_step(plan, module); };
+  CallList plan;
+  if (options.fuse && worth_fusing(program)) {
+    plan = list_fused_calls(program);
+    Unit& all = units.emplace_back();
+    all.name = step_symbol;
+    all.bodies = static_cast<int>(program.bodies.size());
+    if (!options.cache_dir.empty()) all.key = ObjectCache::key(fused_text(program, plan), program.target, "fused");
+    all.emit = [&](llvm::Module& module, Machine& machine) {
+      const FusedStep fused = fuse_step(program, plan, module, machine);
+      emit_step(plan, module, &fused);
+    };
+  } else {
+    plan = list_calls(program, body_units(program, options, units));
+    Unit& entry = units.emplace_back();
+    entry.name = step_symbol;
+    if (!options.cache_dir.empty()) entry.key = ObjectCache::key(to_string(plan), program.target, "step");
+    entry.emit = [&plan](llvm::Module& module, Machine&) { emit_step(plan, module); };
+  }
 
   Workshop workshop(program.target, cache);
   workshop.make(units, options.compile_threads);

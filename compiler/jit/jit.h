@@ -18,6 +18,7 @@ struct JitOptions {
   int compile_threads = 1;
   std::string cache_dir;    // empty: no object cache
   bool debug_info = true;   // statement ids as debug locations
+  bool fuse = true;         // tiny steps become one function; never changes a bit
 };
 
 struct JitTimes {
@@ -34,9 +35,14 @@ class CompiledStep {
   virtual const JitTimes& times() const = 0;
 };
 
+// Whether the work of a step is so small that calls, loops and temporaries in memory cost as much as the work itself: then
+// all of it becomes one function. Depends on the kernels alone.
+bool worth_fusing(const KernelProgram& program);
+
 std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOptions& options);
 
-// The LLVM IR and the assembly of all bodies (or of those whose name matches the glob), as text.
+// The LLVM IR and the assembly of all bodies (or of those whose name matches the glob), as text; of a tiny step also the assembly of
+// the one function made of them, "fused".
 std::string llvm_text(const KernelProgram& program, const std::string& only = "*");
 std::string assembly_text(const KernelProgram& program, const std::string& only = "*");
 

@@ -2,6 +2,7 @@
 
 #include <mutex>
 
+#include <llvm/Analysis/TargetTransformInfo.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -9,11 +10,15 @@
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Host.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar.h>
 
 #include "compiler/support/error.h"
 
 namespace gradc {
 namespace {
+
+constexpr int most_unrolled = 8192;  // instructions of one loop
 
 void set_option(llvm::StringRef name, bool value) {
   auto& options = llvm::cl::getRegisteredOptions();
@@ -66,6 +71,23 @@ void Machine::run(llvm::Module& module, llvm::raw_pwrite_stream& out, llvm::Code
   llvm::legacy::PassManager passes;
   if (machine_->addPassesToEmitFile(passes, out, nullptr, type, /*DisableVerify=*/true)) GRADC_BUG("LLVM cannot emit this file type");
   passes.run(module);
+}
+
+void Machine::simplify(llvm::Function& function) {
+  llvm::legacy::FunctionPassManager passes(function.getParent());
+  passes.add(llvm::createTargetTransformInfoWrapperPass(machine_->getTargetIRAnalysis()));
+  auto clean = [&] {
+    passes.add(llvm::createSROAPass(/*PreserveCFG=*/false));
+    passes.add(llvm::createEarlyCSEPass());
+    passes.add(llvm::createInstructionCombiningPass());
+    passes.add(llvm::createCFGSimplificationPass());
+  };
+  clean();
+  passes.add(llvm::createLoopUnrollPass(2, false, false, most_unrolled, /*Count=*/-1, /*AllowPartial=*/0, /*Runtime=*/0, /*UpperBound=*/0, /*AllowPeeling=*/0));
+  clean();
+  passes.doInitialization();
+  passes.run(function);
+  passes.doFinalization();
 }
 
 ObjectCode Machine::object(llvm::Module& module) {

@@ -20,6 +20,9 @@ class Machine {
 
   // A module with the target's triple and data layout.
   std::unique_ptr<llvm::Module> new_module(llvm::LLVMContext& context, const std::string& name) const;
+  // LLVM's own simplifications: memory that is local becomes registers, loops of few known trips straight code. For code that was not
+  // emitted in its final form. Floating-point results stay the same to the bit.
+  void simplify(llvm::Function& function);
   ObjectCode object(llvm::Module& module);
   std::string assembly(llvm::Module& module);
 

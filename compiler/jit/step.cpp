@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <llvm/IR/IRBuilder.h>
-
 #include "runtime/abi/step_abi.h"
 
 namespace gradc {
@@ -15,7 +13,8 @@ constexpr size_t straight_calls = 16;
 
 class StepEmitter {
  public:
-  StepEmitter(const CallList& plan, llvm::Module& module) : plan_(plan), module_(module), b_(module.getContext()) {
+  StepEmitter(const CallList& plan, llvm::Module& module, const FusedStep* fused)
+      : plan_(plan), module_(module), fused_(fused), b_(module.getContext()) {
     auto* i64 = b_.getInt64Ty();
     auto* ptr = b_.getPtrTy();
     kernel_type_ = llvm::FunctionType::get(b_.getVoidTy(), {ptr, i64, i64, ptr}, false);
@@ -31,24 +30,32 @@ class StepEmitter {
     parallel_ = field(offsetof(GradcFrame, parallel));
     scratch_ = field(offsetof(GradcFrame, scratch));
     trace_ = field(offsetof(GradcFrame, trace));
+    auto* further = b_.CreateLoad(b_.getInt64Ty(), address(offsetof(GradcFrame, further)));
     size_t slots = 1;
     for (const StepCall& call : plan_.calls) slots = std::max(slots, call.buffers.size());
     arguments_ = b_.CreateAlloca(b_.getPtrTy(), b_.getInt64(slots));
-    const bool straight = plan_.calls.size() <= straight_calls &&
-                          std::all_of(plan_.calls.begin(), plan_.calls.end(), [](const StepCall& c) { return c.blocks == 1; });
-    if (straight) {
-      emit_calls();
-    } else {
-      emit_table();
-    }
-    trace(b_.getInt64(plan_.calls.size()));
-    emit_copies();
+    if (fused_) call_fused(further);
+    auto *once = block("step"), *done = block("end");
+    auto* entry = b_.GetInsertBlock();
+    b_.CreateBr(once);
+    b_.SetInsertPoint(once);
+    auto* made = b_.CreatePHI(b_.getInt64Ty(), 2);
+    made->addIncoming(b_.getInt64(0), entry);
+    emit_one();
+    auto* again = block("again");
+    b_.CreateCondBr(b_.CreateICmpSLT(made, further), again, done);
+    b_.SetInsertPoint(again);
+    if (plan_.counter >= 0) emit_count(b_, buffer(b_.getInt64(static_cast<uint64_t>(plan_.counter))));
+    made->addIncoming(b_.CreateAdd(made, b_.getInt64(1)), again);
+    b_.CreateBr(once);
+    b_.SetInsertPoint(done);
     b_.CreateRetVoid();
   }
 
  private:
   llvm::BasicBlock* block(const char* name) { return llvm::BasicBlock::Create(b_.getContext(), name, step_); }
-  Value* field(uint64_t offset) { return b_.CreateLoad(b_.getPtrTy(), b_.CreateConstGEP1_64(b_.getInt8Ty(), step_->getArg(0), offset)); }
+  Value* address(uint64_t offset) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), step_->getArg(0), offset); }
+  Value* field(uint64_t offset) { return b_.CreateLoad(b_.getPtrTy(), address(offset)); }
   llvm::FunctionCallee kernel(const StepCall& call) { return module_.getOrInsertFunction(call.symbol, kernel_type_); }
   Value* buffer(Value* index) { return b_.CreateLoad(b_.getPtrTy(), b_.CreateGEP(b_.getPtrTy(), buffers_, index)); }
 
@@ -76,6 +83,26 @@ class StepEmitter {
     i->addIncoming(next, b_.GetInsertBlock());
     b_.CreateCondBr(b_.CreateICmpULT(next, count), head, after);
     b_.SetInsertPoint(after);
+  }
+
+  // One step.
+  void emit_one() {
+    const bool straight = plan_.calls.size() <= straight_calls &&
+                          std::all_of(plan_.calls.begin(), plan_.calls.end(), [](const StepCall& c) { return c.blocks == 1; });
+    straight ? emit_calls() : emit_table();
+    trace(b_.getInt64(plan_.calls.size()));
+    emit_copies();
+  }
+
+  void call_fused(Value* further) {
+    auto *all = block("fused"), *one_by_one = block("traced");
+    b_.CreateCondBr(b_.CreateIsNull(trace_), all, one_by_one);
+    b_.SetInsertPoint(all);
+    std::vector<Value*> arguments{further};
+    for (int32_t index : fused_->buffers) arguments.push_back(buffer(b_.getInt64(static_cast<uint64_t>(index))));
+    b_.CreateCall(fused_->function, arguments);
+    b_.CreateRetVoid();
+    b_.SetInsertPoint(one_by_one);
   }
 
   void trace(Value* index) {
@@ -147,6 +174,7 @@ class StepEmitter {
 
   const CallList& plan_;
   llvm::Module& module_;
+  const FusedStep* fused_;
   llvm::IRBuilder<> b_;
   llvm::FunctionType *kernel_type_, *parallel_type_, *trace_type_;
   llvm::Function* step_;
@@ -164,6 +192,7 @@ CallList list_calls(const KernelProgram& program, const std::vector<std::string>
   }
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& buffer = program.buffers[i];
+    if (buffer.kind == BufferKind::Input && buffer.name.str() == "step" && buffer.type == Type{Element::F64, {}}) plan.counter = static_cast<int32_t>(i);
     if (buffer.kind != BufferKind::Shadow) continue;
     const int64_t bytes = buffer.type.count() * static_cast<int64_t>(byte_size(buffer.type.element));
     plan.copies.push_back({static_cast<int32_t>(i), buffer.source.index, bytes});
@@ -179,9 +208,13 @@ std::string to_string(const CallList& plan) {
     text += '\n';
   }
   for (const StepCopy& copy : plan.copies) text += fmt::format("copy {} {} {}\n", copy.from, copy.to, copy.bytes);
-  return text;
+  return text + fmt::format("counter {}\n", plan.counter);
 }
 
-void emit_step(const CallList& plan, llvm::Module& module) { StepEmitter(plan, module).emit(); }
+void emit_count(llvm::IRBuilder<>& b, Value* counter) {
+  b.CreateStore(b.CreateFAdd(b.CreateLoad(b.getDoubleTy(), counter), llvm::ConstantFP::get(b.getDoubleTy(), 1)), counter);
+}
+
+void emit_step(const CallList& plan, llvm::Module& module, const FusedStep* fused) { StepEmitter(plan, module, fused).emit(); }
 
 }  // namespace gradc

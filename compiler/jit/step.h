@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
 #include "compiler/schedule/kernel.h"
@@ -23,6 +24,12 @@ struct StepCopy {
 struct CallList {
   std::vector<StepCall> calls;
   std::vector<StepCopy> copies;
+  int32_t counter = -1;  // the buffer of the input `step`, an f64
+};
+// All calls of a step in one function (fused_step.h): void(i64 further, ptr... buffers).
+struct FusedStep {
+  llvm::Function* function = nullptr;
+  std::vector<int32_t> buffers;
 };
 // `symbols`: by body.
 CallList list_calls(const KernelProgram& program, const std::vector<std::string>& symbols);
@@ -31,7 +38,9 @@ std::string to_string(const CallList& plan);
 inline constexpr const char* step_symbol = "gradc_step";
 
 // Adds the GradcStepFn that makes the calls. A short list of single blocks becomes straight code, anything else a loop over a
-// table, whose size does not grow with the model.
-void emit_step(const CallList& plan, llvm::Module& module);
+// table, whose size does not grow with the model. Where `fused` is given, it does the work unless a trace is wanted.
+void emit_step(const CallList& plan, llvm::Module& module, const FusedStep* fused = nullptr);
+// Counts the f64 at `counter` up by one.
+void emit_count(llvm::IRBuilder<>& builder, llvm::Value* counter);
 
 }  // namespace gradc

@@ -4,6 +4,7 @@
 #include <llvm/Support/raw_ostream.h>
 
 #include "compiler/codegen/codegen.h"
+#include "compiler/jit/fused_step.h"
 #include "compiler/jit/jit.h"
 #include "compiler/jit/machine.h"
 #include "compiler/support/text.h"
@@ -77,6 +78,17 @@ std::string readable(const std::string& assembly) {
   return result;
 }
 
+std::string fused_assembly(const KernelProgram& program) {
+  Machine machine(program.target);
+  llvm::LLVMContext context;
+  auto module = machine.new_module(context, "fused");
+  const CallList plan = list_fused_calls(program);
+  fuse_step(program, plan, *module, machine).function->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  for (const StepCall& call : plan.calls)  // they are listed already
+    if (llvm::Function* kernel = module->getFunction(call.symbol)) kernel->eraseFromParent();
+  return readable(machine.assembly(*module));
+}
+
 }  // namespace
 
 std::string llvm_text(const KernelProgram& program, const std::string& only) {
@@ -89,7 +101,8 @@ std::string llvm_text(const KernelProgram& program, const std::string& only) {
 }
 
 std::string assembly_text(const KernelProgram& program, const std::string& only) {
-  return for_each_module(program, only, true, [](Machine& machine, llvm::Module& module) { return readable(machine.assembly(module)); });
+  std::string text = for_each_module(program, only, true, [](Machine& machine, llvm::Module& module) { return readable(machine.assembly(module)); });
+  return glob_match(only, "fused") && worth_fusing(program) ? text + fused_assembly(program) : text;
 }
 
 }  // namespace gradc

@@ -25,6 +25,9 @@ struct GradcFrame {
   // (profiling, `bench`).
   void (*trace)(struct GradcFrame* frame, int64_t kernel);
   void* trace_data;
+  // Steps that the same call makes after the first, on the same inputs, with the input `step` counted up: what a caller does
+  // between two steps can cost more than a tiny step.
+  int64_t further;
 };
 
 typedef void (*GradcStepFn)(struct GradcFrame* frame);

@@ -55,6 +55,10 @@ Verdict check(const RandomGraph& g, const Target& target) {
   Compiled compiled = compile(g.graph, {.target = target, .rewrite = {}, .schedule = {}, .jit = {}, .jit_code = true, .verify = true});
   if (!compiled.problems.empty()) return {"a gradient cannot be had: " + compiled.problems[0].reason, false};
   const auto step_result = test::run_program(compiled.kernels, *compiled.step, g.inputs);
+  JitOptions apart;
+  apart.fuse = false;
+  if (g.seed % 4 == 0 && !(step_result == test::run_program(compiled.kernels, *compile(compiled.kernels, apart), g.inputs)))
+    return {"kernels in one function give other bits", false};
   const auto expected = evaluate(compiled.backward, g.inputs);
   const auto near = evaluate(compiled.backward, jiggled(g.inputs, g.seed));
   Interpreter interpreter(compiled.backward, g.inputs);

@@ -123,6 +123,65 @@ TEST_CASE("the trace sees each kernel, and only kernels of several blocks go to 
   }
 }
 
+TEST_CASE("several steps in one call are those steps in several calls") {
+  const std::string buffers = R"(
+buffer b0 input "step" f64[]
+buffer b1 parameter "w" f64[5]
+buffer b2 shadow "w.next" f64[5] of b1
+buffer b3 output "t" f64[5]
+)";
+  const std::string body = R"(
+body 0 "next" nest (s0: f64, s1: f64, s2: out f64, s3: out f64)
+  dim i0 = 5
+  vector i0
+  for i0 vector
+    section
+      v0: f64 = load s0[0]
+      v1: f64 = load s1[-1*i0 + 4]
+      v2: f64 = fma v0 v1 v0
+      v3: f64 = const 0.25
+      v4: f64 = mul v2 v3
+      store f64 s2[i0] = v4
+      store f64 s3[i0] = v2
+
+)";
+  for (int calls : {1, 3, 40}) {  // one function, straight code, a table
+    std::string text = buffers + body;
+    for (int i = 0; i < calls; ++i) text += fmt::format("call \"next{}\" body 0 (b0, b1, b2, b3)\n", i);
+    const KernelProgram program = test::parse_program(text);
+    for (bool fuse : {true, false}) {
+      JitOptions options;
+      options.fuse = fuse;
+      const auto step = compile(program, options);
+      auto run = [&](int times, int64_t further) {
+        double counter = 3, w[5] = {1, -2, 3, 0.5, 7}, next[5], t[5];
+        void* pointers[] = {&counter, w, next, t};
+        alignas(64) char scratch[64];
+        for (int i = 0; i < times; ++i) {
+          GradcFrame frame{pointers, nullptr, nullptr, scratch, nullptr, nullptr, further};
+          step->entry()(&frame);
+          counter += 1;
+        }
+        return std::vector<double>{counter, w[0], w[1], w[2], w[3], w[4], t[0], t[1], t[2], t[3], t[4]};
+      };
+      CHECK(run(1, 4) == run(5, 0));
+      CHECK(run(2, 1) == run(4, 0));
+      CHECK(run(1, 0) != run(2, 0));
+    }
+  }
+}
+
+TEST_CASE("a tiny step is one function without loops and gathers, a larger one is not") {
+  const KernelProgram program = chain(3, 1);
+  CHECK(worth_fusing(program));
+  CHECK_FALSE(worth_fusing(chain(3, 2)));   // a grid for threads
+  CHECK_FALSE(worth_fusing(chain(40, 1)));  // many calls
+  const std::string text = assembly_text(program, "fused");
+  CHECK(text.find("fused:") != std::string::npos);
+  CHECK(std::count(text.begin(), text.end(), '\n') < 120);
+  CHECK(text.find("call") == std::string::npos);
+}
+
 TEST_CASE("a step without kernels does nothing") {
   KernelProgram program;
   program.target = test::nest_targets().front();

@@ -64,6 +64,9 @@ inline void check_program(KernelProgram program, const std::map<Symbol, Tensor>&
     auto step = compile(program, {});
     RunResult got = run_program(program, *step, inputs);
     REQUIRE(got == run_program(program, *step, inputs, /*blocks_backwards=*/true));
+    JitOptions apart;
+    apart.fuse = false;
+    REQUIRE(got == run_program(program, *compile(program, apart), inputs));
     auto compare = [&](const std::map<Symbol, Tensor>& want, const std::map<Symbol, Tensor>& have) {
       for (const auto& [name, tensor] : want) {
         double epsilon = tensor.type.element == Element::F32 ? 0x1p-23 : tensor.type.element == Element::F64 ? 0x1p-52 : 0;
