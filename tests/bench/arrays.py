@@ -79,10 +79,6 @@ class Parameters:
         if bias:
             self.add(reference + ".b", path + ".b", symmetric(1, self.position, (units,), bound))
 
-    def norm(self, reference, path, channels):
-        self.add(reference + ".g", path + ".gamma", np.ones(channels, np.float32))
-        self.add(reference + ".b", path + ".beta", np.zeros(channels, np.float32))
-
 
 def images(batch, channels, size):
     return np.ascontiguousarray(symmetric(2, 0, (batch, channels, size, size), 1.0).transpose(0, 2, 3, 1))
