@@ -171,6 +171,7 @@ std::set<int> Clusters::reachable(int cluster, bool forwards) const {
 // Two clusters with others on the way between them, merged with all of these: a softmax with the logarithm of its sum.
 bool Clusters::merge_with_between(int producer, int consumer) {
   int a = cluster_of(producer), b = cluster_of(consumer);
+  if (!fuses(clusters_[static_cast<size_t>(b)])) return false;
   std::set<int> after = reachable(a, true), before = reachable(b, false);
   std::vector<int> parts;
   for (int c : after) {

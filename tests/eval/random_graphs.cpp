@@ -22,7 +22,7 @@ std::set<std::string> operations(const Graph& g) {
 
 TEST_CASE("random graphs draw every operation, are well formed and finite") {
   std::set<std::string> seen;
-  for (uint64_t seed = 0; seed < 300; ++seed) {
+  for (uint64_t seed = 0; seed < 600; ++seed) {
     RandomGraph g = random_graph({.seed = seed, .element = seed % 2 ? Element::F32 : Element::F64, .wide = seed % 10 == 0});
     INFO(show(g));
     REQUIRE(verify(g.graph, true).empty());
