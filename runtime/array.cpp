@@ -17,7 +17,9 @@ auto visit(Element e, const std::byte* p, F f) {
     case Element::Bool: return f(reinterpret_cast<const uint8_t*>(p));
     case Element::Int: return f(reinterpret_cast<const int64_t*>(p));
     case Element::F32: return f(reinterpret_cast<const float*>(p));
-    case Element::F64: break;
+    case Element::F64:
+    case Element::None: break;
+
   }
   return f(reinterpret_cast<const double*>(p));
 }

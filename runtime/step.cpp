@@ -87,6 +87,7 @@ void Variables::fill(const std::string& name, double value) {
     case Element::Int: std::fill_n(reinterpret_cast<int64_t*>(e.bytes.data()), n, static_cast<int64_t>(value)); break;
     case Element::F32: std::fill_n(reinterpret_cast<float*>(e.bytes.data()), n, static_cast<float>(value)); break;
     case Element::F64: std::fill_n(reinterpret_cast<double*>(e.bytes.data()), n, value); break;
+    case Element::None: break;
   }
 }
 

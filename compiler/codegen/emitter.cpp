@@ -56,6 +56,7 @@ llvm::Type* StatementEmitter::register_type(Element element, int width) const {
     case Element::Int: t = b_.getInt64Ty(); break;
     case Element::F32: t = b_.getFloatTy(); break;
     case Element::F64: t = b_.getDoubleTy(); break;
+    case Element::None: GRADC_BUG("a scan is no scalar");
   }
   return width > 1 ? llvm::FixedVectorType::get(t, static_cast<unsigned>(width)) : t;
 }

@@ -205,6 +205,7 @@ llvm::Value* emit_constant(Builder& b, Element element, double value, int width)
     }
     case Element::F32: c = llvm::ConstantFP::get(b.getContext(), llvm::APFloat(static_cast<float>(value))); break;
     case Element::F64: c = llvm::ConstantFP::get(b.getContext(), llvm::APFloat(value)); break;
+    case Element::None: GRADC_BUG("a scan is no scalar");
   }
   return width > 1 ? llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(width)), c) : c;
 }

@@ -14,6 +14,7 @@ namespace gradc {
 struct Tensor {
   Type type;
   std::vector<std::byte> bytes;
+  std::vector<Tensor> results{};  // of a scan, which has no bytes of its own
 
   static Tensor zeros(const Type& type);
   template <class T>

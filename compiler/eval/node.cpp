@@ -5,6 +5,7 @@
 #include <map>
 
 #include "compiler/eval/odometer.h"
+#include "compiler/eval/scan.h"
 #include "compiler/eval/values.h"
 #include "compiler/support/error.h"
 
@@ -328,6 +329,8 @@ Tensor evaluate_node(const Node& n, const Operands& in) {
     case OpKind::Gather: return eval_gather(n, *in[0], *in[1]);
     case OpKind::ScatterAdd:
       return with_value_type(n.type.element, [&](auto v) { return scatter_add<decltype(v)>(n, *in[0], *in[1]); });
+    case OpKind::Scan: return eval_scan(n, in);
+    case OpKind::Result: return in[0]->results[uz(n.attrs.integer("index"))];
     case OpKind::Input:
     case OpKind::Grad: break;
   }

@@ -16,8 +16,9 @@ double Tensor::at(int64_t i) const {
     case Element::Int: return static_cast<double>(as<int64_t>()[i]);
     case Element::F32: return as<float>()[i];
     case Element::F64: return as<double>()[i];
+    case Element::None: break;
   }
-  GRADC_BUG("unknown element type");
+  GRADC_BUG("a scan has no elements");
 }
 
 void Tensor::set(int64_t i, double value) {
@@ -26,6 +27,7 @@ void Tensor::set(int64_t i, double value) {
     case Element::Int: as<int64_t>()[i] = saturating_int(value); return;
     case Element::F32: as<float>()[i] = static_cast<float>(value); return;
     case Element::F64: as<double>()[i] = value; return;
+    case Element::None: GRADC_BUG("a scan has no elements");
   }
 }
 

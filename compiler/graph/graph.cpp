@@ -17,8 +17,20 @@ NodeId Graph::add(Node node) {
   return NodeId(nodes_.size() - 1);
 }
 
+namespace {
+
+bool is_body_input(const Node& n) {
+  static const Symbol roles[] = {role::carry, role::element, role::constant};
+  if (n.op->kind != OpKind::Input || !n.attrs.has("role")) return false;
+  Symbol role = n.attrs.text("role");
+  return role == roles[0] || role == roles[1] || role == roles[2];
+}
+
+}  // namespace
+
 std::vector<bool> Graph::live() const {
   std::vector<bool> live(nodes_.size(), false);
+  for (size_t i = 0; i < nodes_.size() && is_body_input(nodes_[i]); ++i) live[i] = true;  // they come first
   for (const Output& o : outputs) live[o.node.at()] = true;
   for (size_t i = nodes_.size(); i-- > 0;) {
     if (!live[i]) continue;
@@ -48,13 +60,17 @@ std::string Graph::label(NodeId id) const {
   return n.name ? n.name.str() : fmt::format("%{}", id.index);
 }
 
-NodeId GraphBuilder::add(const Op& op, std::vector<NodeId> operands, Attrs attrs) {
+const Graph* Graph::scope(const std::vector<NodeId>& operands, const Graph* own) const {
+  return own || operands.size() != 1 ? own : nodes_[operands[0].at()].body.get();
+}
+
+NodeId GraphBuilder::add(const Op& op, std::vector<NodeId> operands, Attrs attrs, std::shared_ptr<const Graph> body) {
   std::vector<Type> types;
   types.reserve(operands.size());
   for (NodeId id : operands) types.push_back(graph_[id].type);
-  TypeResult result = op.infer(types, attrs);
+  TypeResult result = op.infer(types, attrs, graph_.scope(operands, body.get()));
   GRADC_ASSERT(result.type, "{}: {}", op.name, result.error);
-  return graph_.add({&op, std::move(operands), std::move(attrs), std::move(*result.type), {}, provenance});
+  return graph_.add({&op, std::move(operands), std::move(attrs), std::move(*result.type), {}, provenance, std::move(body)});
 }
 
 }  // namespace gradc

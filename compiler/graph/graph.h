@@ -9,6 +9,8 @@
 
 namespace gradc {
 
+class Graph;
+
 // One value. Operands always come earlier in the graph's vector, so ascending ids are a topological order.
 struct Node {
   const Op* op = nullptr;
@@ -17,11 +19,14 @@ struct Node {
   Type type;
   Symbol name;  // the user's name for it ("h1", "logits"); empty for intermediate values. A hint: names may repeat.
   ProvenanceId provenance;
+  std::shared_ptr<const Graph> body{};  // of a Scan: see scan.h. Shared by copies of the graph, never changed in place.
 };
 
 // Roles of Input nodes (attribute "role"): "data", "parameter", "state", and the scalars "step" (f64, from 1) and "seed" (int).
 namespace role {
 inline constexpr const char *data = "data", *parameter = "parameter", *state = "state", *step = "step", *seed = "seed";
+// Of the inputs of a scan's body.
+inline constexpr const char *carry = "carry", *element = "element", *constant = "constant";
 }
 
 // A root of the graph. An Update is stored into the parameter or state called `name` when the step ends.
@@ -42,14 +47,19 @@ class Graph {
 
   NodeId add(Node node);
   const Node& operator[](NodeId id) const { return nodes_[id.at()]; }
-  Node& edit(NodeId id) { return nodes_[id.at()]; }  // name, names of dims and provenance only; structure never changes
+  // Name, names of dims, provenance; a body by one of the same meaning. Structure never changes.
+  Node& edit(NodeId id) { return nodes_[id.at()]; }
   size_t size() const { return nodes_.size(); }
 
-  std::vector<bool> live() const;  // reachable from outputs
+  // Reachable from outputs. The inputs of a scan's body stand for its operands: they are live even where nothing reads them.
+  std::vector<bool> live() const;
   // A copy without dead nodes, order kept. Inputs that no output needs go too.
   Graph compacted() const;
   // "h1" if the node has a name, else "%12".
   std::string label(NodeId id) const;
+  // The body that the type rule of an operation on these operands looks at: a scan's own, or that of the scan which a
+  // result picks from.
+  const Graph* scope(const std::vector<NodeId>& operands, const Graph* own) const;
 
  private:
   std::vector<Node> nodes_;
@@ -64,7 +74,7 @@ class GraphBuilder {
   const Type& type(NodeId id) const { return graph_[id].type; }
 
   // Throws InternalError where the operation does not accept these operands: callers check users' input first.
-  NodeId add(const Op& op, std::vector<NodeId> operands, Attrs attrs = {});
+  NodeId add(const Op& op, std::vector<NodeId> operands, Attrs attrs = {}, std::shared_ptr<const Graph> body = {});
 
   ProvenanceId provenance;  // of nodes made from here on
 
@@ -89,7 +99,7 @@ struct GraphParseResult {
 GraphParseResult parse_graph(std::string_view text, const OpRegistry& ops, SourceManager& sources);
 
 // Broken invariants, one sentence each; empty for a well-formed graph. Checks operand order, arity, attributes,
-// inferred types, output nodes, update targets, and (where asked) that no origin set is empty.
+// inferred types, output nodes, update targets, bodies of scans, and (where asked) that no origin set is empty.
 std::vector<std::string> verify(const Graph& g, bool demand_provenance);
 
 }  // namespace gradc

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 
 namespace gradc {
 
+class Graph;
 class GraphBuilder;
 using NodeId = TypedId<struct NodeTag>;
 
@@ -32,6 +34,8 @@ enum class OpKind : uint8_t {
   ScatterAdd,     // rows added by index
   StopGradient,   // identity that no derivative passes
   Grad,           // a request that the backward stage expands
+  Scan,           // a loop over a body graph; no tensor, its values are picked by Result
+  Result,         // a value that a loop leaves behind: attribute index
 };
 
 enum class Combiner : uint8_t { Sum, Prod, Max, Min };
@@ -63,6 +67,7 @@ struct SampleDomain {
 struct OpExample {
   std::vector<Type> operands{};
   Attrs attrs{};
+  std::shared_ptr<const Graph> body{};  // of a loop; of the loop that a result reads
 };
 
 // The descriptor of a primitive, folded from its struct under ops/. Everything any stage knows of an operation is here.
@@ -75,13 +80,16 @@ struct Op {
   const char* convention = "";            // what happens at ties, kinks and outside the domain
   const char* stability = "";             // where a naive form loses digits, and what this one does
   uint32_t index_operands = 0;            // bit i: operand i is a condition or an index and carries no derivative
-  const char* not_differentiable = nullptr;  // the reason, in words; exactly one of this and vjp is set
+  const char* not_differentiable = nullptr;  // the reason, in words; exactly one of this, vjp and swept is set
+  bool swept = false;                     // its derivative is a sweep over its body, which autodiff makes
   bool commutative = false;
   std::optional<Combiner> combiner{};     // of reductions and arg-reductions (Max, Min)
   std::vector<SampleDomain> samples{};    // per operand (the last repeats)
   double ulp_f32 = 2.5, ulp_f64 = 2.5;    // tolerance against multi-precision values
 
-  TypeResult (*infer)(const std::vector<Type>& operands, const Attrs& attrs) = nullptr;
+  // The type rule. `body` is what Graph::scope gives: only loops and their results have one.
+  TypeResult infer(const std::vector<Type>& operands, const Attrs& attrs, const Graph* body = nullptr) const { return type(operands, attrs, body); }
+  TypeResult (*type)(const std::vector<Type>& operands, const Attrs& attrs, const Graph* body) = nullptr;
   // Pointwise: the program for operands of these elements.
   ScalarProgram (*program)(const std::vector<Element>& operands, const Attrs& attrs) = nullptr;
   // View: one term per axis of the operand.

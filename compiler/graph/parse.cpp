@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -38,7 +39,7 @@ class GraphParser {
 
   GraphParseResult run() {
     if (!parse_all()) return {std::nullopt, fmt::format("line {}: {}", line_number_, error_)};
-    return {std::move(graph_), {}};
+    return {std::move(whole_), {}};
   }
 
  private:
@@ -67,7 +68,7 @@ class GraphParser {
     auto head = next_line();
     if (!head) return fail("expected 'graph NAME {'");
     head->expect("graph");
-    graph_.name = head->symbol();
+    whole_.name = head->symbol();
     head->expect("{");
     if (!check(*head)) return false;
     if (!block([&](Scanner& s) { return statement(s); })) return false;
@@ -98,7 +99,7 @@ class GraphParser {
     s.expect("=");
     NodeId id = operand(s);
     if (!check(s)) return false;
-    graph_.outputs.push_back({name, update ? OutputKind::Update : OutputKind::Value, id});
+    graph_->outputs.push_back({name, update ? OutputKind::Update : OutputKind::Value, id});
     return true;
   }
 
@@ -123,6 +124,25 @@ class GraphParser {
     return op;
   }
 
+  // A scan's body, up to its closing brace. It has numbers of its own.
+  std::shared_ptr<const Graph> body() {
+    constexpr size_t deepest = 64;
+    if (depth_ == deepest) {
+      fail(fmt::format("scans are nested more than {} deep", deepest));
+      return nullptr;
+    }
+    auto inner = std::make_shared<Graph>();
+    Graph* outer = std::exchange(graph_, inner.get());
+    auto numbers = std::exchange(numbers_, {});
+    ++depth_;
+    bool ok = block([&](Scanner& s) { return statement(s); });
+    --depth_;
+    numbers_ = std::move(numbers);
+    graph_ = outer;
+    bodies_.push_back(inner);
+    return ok ? inner : nullptr;
+  }
+
   bool node(Scanner& s) {
     Node n;
     s.expect("%");
@@ -139,20 +159,21 @@ class GraphParser {
     n.attrs = s.attributes();
     std::optional<size_t> set;
     if (s.accept("@")) set = s.index();
-    if (!check(s)) return false;
+    bool has_body = s.accept("{");
+    if (!check(s) || (has_body && !(n.body = body()))) return false;
     if (numbers_.count(number)) return fail(fmt::format("%{} is defined twice", number));
     if (!check_type(n, number)) return false;
-    NodeId id = graph_.add(std::move(n));
+    NodeId id = graph_->add(std::move(n));
     numbers_[number] = id;
-    if (set) set_uses_.push_back({id, *set, line_number_});
+    if (set) set_uses_.push_back({graph_, id, *set, line_number_});
     return true;
   }
 
   // The written type must be the inferred one; the names of its axes are the writer's.
   bool check_type(const Node& n, size_t number) {
     std::vector<Type> types;
-    for (NodeId id : n.operands) types.push_back(graph_[id].type);
-    TypeResult inferred = n.op->infer(types, n.attrs);
+    for (NodeId id : n.operands) types.push_back((*graph_)[id].type);
+    TypeResult inferred = n.op->infer(types, n.attrs, graph_->scope(n.operands, n.body.get()));
     if (!inferred.type) return fail(fmt::format("{}: {}", n.op->name, inferred.error));
     if (*inferred.type == n.type) return true;
     return fail(fmt::format("%{} is {}, not {}", number, to_string(*inferred.type), to_string(n.type)));
@@ -274,23 +295,24 @@ class GraphParser {
         if (!begin || !end) return fail(fmt::format("'{}' has no such place", files_[o.span->file].name));
         origin.span = {file, *begin, *end};
       }
-      if (graph_.provenance.add(origin) != OriginId(i)) return fail(fmt::format("origin {} repeats an earlier one", i));
+      if (whole_.provenance.add(origin) != OriginId(i)) return fail(fmt::format("origin {} repeats an earlier one", i));
     }
     return true;
   }
 
   bool build_sets() {
     std::vector<ProvenanceId> ids;
-    for (Provenance& p : sets_) ids.push_back(graph_.provenance.add(std::move(p)));
+    for (Provenance& p : sets_) ids.push_back(whole_.provenance.add(std::move(p)));
     for (const SetUse& use : set_uses_) {
       line_number_ = use.at_line;
       if (use.set >= ids.size()) return fail(fmt::format("there is no provenance set {}", use.set));
-      graph_.edit(use.node).provenance = ids[use.set];
+      use.graph->edit(use.node).provenance = ids[use.set];
     }
     return true;
   }
 
   struct SetUse {
+    Graph* graph;
     NodeId node;
     size_t set;
     size_t at_line;
@@ -301,7 +323,10 @@ class GraphParser {
   SourceManager& sources_;
   size_t line_number_ = 0;
   std::string error_;
-  Graph graph_;
+  Graph whole_;
+  Graph* graph_ = &whole_;  // the one whose lines are read: a body is a graph of its own
+  size_t depth_ = 0;
+  std::vector<std::shared_ptr<Graph>> bodies_;
   std::unordered_map<size_t, NodeId> numbers_;
   std::vector<FileText> files_;
   std::vector<OriginText> origins_;

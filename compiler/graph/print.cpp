@@ -16,9 +16,7 @@ using text_form::spell;
 class UsedProvenance {
  public:
   explicit UsedProvenance(const Graph& g) : table_(g.provenance) {
-    for (size_t i = 0; i < g.size(); ++i) {
-      if (ProvenanceId id = g[NodeId(i)].provenance) sets_.insert(id);
-    }
+    add_nodes(g);
     for (ProvenanceId id : sets_) {
       for (OriginId origin : table_.get(id).origins) add(origin);
     }
@@ -47,6 +45,13 @@ class UsedProvenance {
     return spelt[0] == '"' ? spelt : '"' + spelt + '"';
   }
 
+  void add_nodes(const Graph& g) {
+    for (size_t i = 0; i < g.size(); ++i) {
+      const Node& n = g[NodeId(i)];
+      if (n.provenance) sets_.insert(n.provenance);
+      if (n.body) add_nodes(*n.body);
+    }
+  }
   void add(OriginId id) {
     for (; id && origins_.insert(id).second; id = table_.origin(id).caller) {
       if (FileId file = table_.origin(id).span.file) files_.insert(file);
@@ -90,13 +95,13 @@ std::string few(const std::vector<std::string>& list) {
 }
 
 // For people: the user's lines, the rule that derived the node, the rewrites.
-std::string comment(const Graph& g, ProvenanceId id, const SourceManager& sources) {
+std::string comment(const ProvenanceTable& table, ProvenanceId id, const SourceManager& sources) {
   if (!id) return {};
-  const Provenance& p = g.provenance.get(id);
+  const Provenance& p = table.get(id);
   std::vector<std::string> places, rules, rewrites;
   for (OriginId o : p.origins) {
-    SourceSpan span = g.provenance.user_span(o, sources);
-    std::string place = sources.describe(span ? span : g.provenance.origin(o).span);
+    SourceSpan span = table.user_span(o, sources);
+    std::string place = sources.describe(span ? span : table.origin(o).span);
     if (!place.empty() && std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
   }
   for (const Derivation& d : p.derivations) rules.push_back(fmt::format("{} ({})", d.rule, d.primal));
@@ -112,29 +117,42 @@ std::string comment(const Graph& g, ProvenanceId id, const SourceManager& source
 
 std::string statement(const Graph& g, NodeId id, const UsedProvenance& used) {
   const Node& n = g[id];
-  std::string out =
-      fmt::format("  %{}{} : {} = {}", id.index, n.name ? " " + spell(n.name) : "", spell(n.type), n.op->name);
+  std::string out = fmt::format("%{}{} : {} = {}", id.index, n.name ? " " + spell(n.name) : "", spell(n.type), n.op->name);
   for (size_t i = 0; i < n.operands.size(); ++i) out += fmt::format("{} %{}", i ? "," : "", n.operands[i].index);
   out += spell(n.attrs);
-  return n.provenance ? fmt::format("{} @{}", out, used.number(n.provenance)) : out;
+  if (n.provenance) out += fmt::format(" @{}", used.number(n.provenance));
+  return n.body ? out + " {" : out;
 }
+
+struct Printer {
+  const ProvenanceTable& table;
+  const UsedProvenance& used;
+  const SourceManager& sources;
+
+  // The lines of a graph or, further in, of a scan's body.
+  void lines(const Graph& g, const std::string& indent, std::string& out) const {
+    constexpr size_t comment_column = 72;
+    for (size_t i = 0; i < g.size(); ++i) {
+      const Node& n = g[NodeId(i)];
+      std::string line = indent + statement(g, NodeId(i), used), note = comment(table, n.provenance, sources);
+      if (!note.empty())
+        line += std::string(line.size() < comment_column ? comment_column - line.size() : 1, ' ') + " ; " + note;
+      out += line + "\n";
+      if (!n.body) continue;
+      lines(*n.body, indent + "  ", out);
+      out += indent + "}\n";
+    }
+    for (const Output& o : g.outputs)
+      out += fmt::format("{}{} {} = %{}\n", indent, o.kind == OutputKind::Update ? "update" : "output", spell(o.name), o.node.index);
+  }
+};
 
 }  // namespace
 
 std::string print(const Graph& g, const SourceManager& sources) {
-  constexpr size_t comment_column = 72;
   UsedProvenance used(g);
   std::string out = fmt::format("graph {} {{\n", spell(g.name));
-  for (size_t i = 0; i < g.size(); ++i) {
-    std::string line = statement(g, NodeId(i), used), note = comment(g, g[NodeId(i)].provenance, sources);
-    if (!note.empty())
-      line += std::string(line.size() < comment_column ? comment_column - line.size() : 1, ' ') + " ; " + note;
-    out += line + "\n";
-  }
-  for (const Output& o : g.outputs) {
-    out +=
-        fmt::format("  {} {} = %{}\n", o.kind == OutputKind::Update ? "update" : "output", spell(o.name), o.node.index);
-  }
+  Printer{g.provenance, used, sources}.lines(g, "  ", out);
   out += "}\n";
   std::string table = used.print(sources);
   return table.empty() ? out : out + "provenance {\n" + table + "}\n";

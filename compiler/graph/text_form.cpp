@@ -248,7 +248,7 @@ AttrValue Scanner::attribute_value() {
 Type Scanner::type() {
   Type t;
   Symbol element = symbol();
-  auto known = parse_element(element.str());
+  auto known = element == Symbol("none") ? std::optional(Element::None) : parse_element(element.str());
   if (!failed() && !known) fail(fmt::format("there is no element type '{}'", element));
   if (known) t.element = *known;
   expect("[");

@@ -10,7 +10,9 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(const Graph& g, bool demand_provenance) : g_(g), demand_provenance_(demand_provenance) {}
+  // Bodies of scans have the provenance table of the graph around them.
+  Verifier(const Graph& g, const ProvenanceTable& table, bool in_scan, bool demand_provenance)
+      : g_(g), table_(table), in_scan_(in_scan), demand_provenance_(demand_provenance) {}
 
   std::vector<std::string> run() {
     for (size_t i = 0; i < g_.size(); ++i) node(NodeId(i));
@@ -32,6 +34,7 @@ class Verifier {
       if (!exists(operand) || operand >= id)
         return problem("%{} ({}) uses %{}, which is not above it", id.index, n.op->name, operand.index);
     }
+    if (n.body) body(id);
     types(id);
     provenance(id);
     if (n.op->kind == OpKind::Input && n.attrs.has("name")) input(id);
@@ -41,29 +44,39 @@ class Verifier {
     const Node& n = g_[id];
     std::vector<Type> operands;
     for (NodeId operand : n.operands) operands.push_back(g_[operand].type);
-    TypeResult inferred = n.op->infer(operands, n.attrs);
+    TypeResult inferred = n.op->infer(operands, n.attrs, g_.scope(n.operands, n.body.get()));
     if (!inferred.type)
       problem("%{} ({}): {}", id.index, n.op->name, inferred.error);
     else if (!(*inferred.type == n.type))
       problem("%{} ({}) is {}, not {}", id.index, n.op->name, to_string(*inferred.type), to_string(n.type));
   }
 
+  void body(NodeId id) {
+    const Graph& inner = *g_[id].body;
+    if (g_[id].op->kind != OpKind::Scan) return problem("%{} ({}) has a body", id.index, g_[id].op->name);
+    if (inner.provenance.size()) problem("%{} ({}): the body has a provenance table of its own", id.index, g_[id].op->name);
+    for (const std::string& p : Verifier(inner, table_, true, demand_provenance_).run()) problem("%{} ({}), body: {}", id.index, g_[id].op->name, p);
+  }
+
   void provenance(NodeId id) {
     const Node& n = g_[id];
-    if (n.provenance && n.provenance.at() >= g_.provenance.size())
+    if (n.provenance && n.provenance.at() >= table_.size())
       return problem("%{} ({}) has an unknown provenance", id.index, n.op->name);
-    if (demand_provenance_ && (!n.provenance || g_.provenance.get(n.provenance).origins.empty())) {
+    if (demand_provenance_ && (!n.provenance || table_.get(n.provenance).origins.empty())) {
       problem("%{} ({}) comes from nowhere: its origin set is empty", id.index, n.op->name);
     }
   }
 
   void input(NodeId id) {
-    Symbol name = g_[id].attrs.text("name");
+    Symbol name = g_[id].attrs.text("name"), r = g_[id].attrs.has("role") ? g_[id].attrs.text("role") : Symbol();
+    bool of_body = r == Symbol(role::carry) || r == Symbol(role::element) || r == Symbol(role::constant);
+    if (r && of_body != in_scan_) problem("%{} (input) has the role {} {} a scan", id.index, r, in_scan_ ? "inside" : "outside");
     if (!inputs_.emplace(name, id).second) problem("two inputs are called '{}'", name);
   }
 
   void output(const Output& o) {
     if (!exists(o.node)) return problem("output '{}' names no node", o.name);
+    if (g_[o.node].type.element == Element::None) problem("output '{}' is a scan, which is no value", o.name);
     if (!seen_.emplace(o.kind, o.name).second)
       problem("two {} are called '{}'", o.kind == OutputKind::Update ? "updates" : "outputs", o.name);
     // A target that nothing reads has no input node any more.
@@ -78,6 +91,8 @@ class Verifier {
   }
 
   const Graph& g_;
+  const ProvenanceTable& table_;
+  bool in_scan_;
   bool demand_provenance_;
   std::vector<std::string> problems_;
   std::map<Symbol, NodeId> inputs_;
@@ -87,7 +102,7 @@ class Verifier {
 }  // namespace
 
 std::vector<std::string> verify(const Graph& g, bool demand_provenance) {
-  return Verifier(g, demand_provenance).run();
+  return Verifier(g, g.provenance, false, demand_provenance).run();
 }
 
 }  // namespace gradc

@@ -9,6 +9,7 @@
 #include "compiler/ops/pointwise_arithmetic.h"
 #include "compiler/ops/pointwise_transcendental.h"
 #include "compiler/ops/reduce.h"
+#include "compiler/ops/scan.h"
 #include "compiler/ops/source.h"
 #include "compiler/ops/view.h"
 #include "compiler/support/error.h"
@@ -23,6 +24,8 @@ template <class T>
 concept HasDerivative = requires { &T::vjp; };
 template <class T>
 concept HasReason = requires { T::not_differentiable; };
+template <class T>
+concept IsSwept = requires { T::swept; };
 
 // Bounds on single numbers and on whole shapes keep later size arithmetic from overflowing.
 constexpr int64_t largest_attribute = int64_t{1} << 40, largest_count = int64_t{1} << 60;
@@ -75,7 +78,7 @@ std::string sizes_problem(const Attrs& attrs) {
 }
 
 template <class T>
-TypeResult infer(const std::vector<Type>& operands, const Attrs& attrs) {
+TypeResult infer(const std::vector<Type>& operands, const Attrs& attrs, const Graph* body) {
   static const std::vector<AttrSpec> specs = attribute_specs<T>();
   static const int arity = T::info().arity;
   if (arity >= 0 ? operands.size() != static_cast<size_t>(arity) : operands.empty()) {
@@ -84,7 +87,10 @@ TypeResult infer(const std::vector<Type>& operands, const Attrs& attrs) {
   std::string problem = attribute_problem(attrs, specs);
   if (problem.empty()) problem = sizes_problem(attrs);
   if (!problem.empty()) return {std::nullopt, problem};
-  TypeResult result = T::type(TypeArgs{operands, attrs});
+  for (size_t i = 0; i < operands.size() && !std::is_same_v<T, Result>; ++i) {
+    if (operands[i].element == Element::None) return refuse("operand {} is a scan, whose values only result picks", i);
+  }
+  TypeResult result = T::type(TypeArgs{operands, attrs, body});
   if (result.type) problem = shape_problem(*result.type);
   return problem.empty() ? result : TypeResult{std::nullopt, problem};
 }
@@ -136,10 +142,11 @@ std::vector<NodeId> derive(GraphBuilder& b, NodeId node, NodeId cotangent, const
 
 template <class T>
 Op fold() {
-  static_assert(HasDerivative<T> != HasReason<T>, "an operation has a derivative, or says in words why not");
+  static_assert(HasDerivative<T> + HasReason<T> + IsSwept<T> == 1, "an operation has a derivative, or says in words why not");
   Op op = T::info();
   for (const AttrSpec& a : attribute_specs<T>()) op.attributes.push_back(a.key);
-  op.infer = infer<T>;
+  op.type = infer<T>;
+  if constexpr (IsSwept<T>) op.swept = T::swept;
   if constexpr (HasReason<T>) op.not_differentiable = T::not_differentiable;
   if constexpr (HasDerivative<T>) op.vjp = derive<T>;
   if constexpr (requires { &T::value; }) op.program = program<T>;

@@ -17,6 +17,7 @@
 //   static std::vector<ViewTerm> view(...)  views: the index map
 //   static Grads vjp(Expr ct, Expr y, Expr... operands)   or   static constexpr const char* not_differentiable
 //   static std::vector<OpExample> examples()  all but plain point-wise operations
+//   static constexpr bool swept = true      loops: autodiff makes the derivative
 // Leaving out the derivative does not compile.
 namespace gradc::ops {
 
@@ -76,6 +77,7 @@ inline Dim resized(const Dim& d, int64_t size) {
 struct TypeArgs {
   const std::vector<Type>& operands;
   const Attrs& attrs;
+  const Graph* body = nullptr;  // of a scan, or of the scan that a result picks from
 
   const Type& operator[](size_t i) const { return operands[i]; }
   const std::vector<int64_t>& ints(const char* key) const { return attrs.integers(key); }

@@ -11,7 +11,8 @@ struct Input {
             .kind = OpKind::Input,
             .arity = 0,
             .doc = "a value from outside the graph",
-            .convention = "role is data, parameter, state, step (scalar f64, counts from 1) or seed (scalar int)"};
+            .convention = "role is data, parameter, state, step (scalar f64, counts from 1) or seed (scalar int); in the body of a "
+                          "scan carry, element or constant"};
   }
   static constexpr AttrSpec attributes[] = {{"name", AttrKind::Text},
                                             {"role", AttrKind::Text},
@@ -22,7 +23,7 @@ struct Input {
     TypeResult r = t.declared(anything);
     if (role == Symbol(role::step) && !(*r.type == Type{Element::F64, {}})) return refuse("the step is a scalar f64");
     if (role == Symbol(role::seed) && !(*r.type == Type{Element::Int, {}})) return refuse("the seed is a scalar int");
-    for (const char* known : {role::data, role::parameter, role::state, role::step, role::seed}) {
+    for (const char* known : {role::data, role::parameter, role::state, role::step, role::seed, role::carry, role::element, role::constant}) {
       if (role == Symbol(known)) return r;
     }
     return refuse("no role is called '{}'", role);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "compiler/graph/scan.h"
 #include "compiler/rewrite/engine.h"
 
 // Passes that are analyses rather than rules: common subexpressions, dead code, and the removal of stop_gradient.
@@ -12,11 +13,15 @@ struct Key {
   const Op* op;
   std::vector<NodeId> operands;
   Attrs attrs;
-  bool operator==(const Key&) const = default;
+  std::shared_ptr<const Graph> body;
+  bool operator==(const Key& o) const {
+    return op == o.op && operands == o.operands && attrs == o.attrs && (body == o.body || (body && o.body && same_computation(*body, *o.body)));
+  }
 };
 struct KeyHash {
   size_t operator()(const Key& k) const {
     size_t h = std::hash<const void*>{}(k.op) ^ k.attrs.hash();
+    if (k.body) h ^= computation_hash(*k.body);
     for (NodeId id : k.operands) h = h * 0x9E3779B97F4A7C15ull + static_cast<size_t>(id.index) + (h >> 31);
     return h;
   }
@@ -33,7 +38,7 @@ Graph merge_common(Graph&& graph, Ledger& ledger) {
   for (size_t i = 0; i < rebuild.input_size(); ++i) {
     Node n = rebuild.take(i);
     Trails::Id trail = rebuild.leaf(n);
-    Key key{n.op, n.operands, n.attrs};
+    Key key{n.op, n.operands, n.attrs, n.body};
     for (NodeId& operand : key.operands) operand = value[operand.at()];
     if (n.op->commutative) std::sort(key.operands.begin(), key.operands.end());
     auto [it, fresh] = known.try_emplace(std::move(key), NodeId(rebuild.out.size()));
@@ -60,7 +65,7 @@ Graph without_dead_code(Graph&& graph, Ledger& ledger) {
   return out;
 }
 
-Graph without_stop_gradient(Graph&& graph) {
+Graph without_stop_gradient(Graph&& graph, Ledger&) {
   Rebuild rebuild(std::move(graph));
   for (size_t i = 0; i < rebuild.input_size(); ++i) {
     Node n = rebuild.take(i);

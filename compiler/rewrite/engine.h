@@ -55,7 +55,7 @@ class Rewriter {
 };
 
 // The other passes.
-Graph without_stop_gradient(Graph&& graph);
+Graph without_stop_gradient(Graph&& graph, Ledger& ledger);
 Graph merge_common(Graph&& graph, Ledger& ledger);
 Graph without_dead_code(Graph&& graph, Ledger& ledger);
 

@@ -1,5 +1,7 @@
 #include "compiler/rewrite/rewrite.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "compiler/rewrite/engine.h"
@@ -14,6 +16,22 @@ constexpr size_t max_rounds = 64;
 
 using Pass = Graph (*)(Graph&&, Ledger&);
 
+// Runs a pass over a graph and the bodies of its scans, innermost last. A body is lent the provenance table meanwhile.
+Graph with_bodies(Pass pass, Graph&& graph, Ledger& ledger) {
+  Graph result = pass(std::move(graph), ledger);
+  for (size_t i = 0; i < result.size(); ++i) {
+    Node& n = result.edit(NodeId(i));
+    if (!n.body) continue;
+    Graph body = *n.body;
+    body.provenance = std::move(result.provenance);
+    int64_t before = ledger.total();
+    body = with_bodies(pass, std::move(body), ledger);
+    result.provenance = std::exchange(body.provenance, {});
+    if (ledger.total() != before || body.size() != n.body->size()) n.body = std::make_shared<const Graph>(std::move(body));
+  }
+  return result;
+}
+
 template <const RuleSet& (*rules)()>
 Graph with_rules(Graph&& graph, Ledger& ledger) {
   return Rewriter(std::move(graph), rules(), ledger).run();
@@ -22,7 +40,7 @@ Graph with_rules(Graph&& graph, Ledger& ledger) {
 template <Pass pass>
 Graph once(const Graph& graph) {
   Ledger ledger;
-  return pass(Graph(graph), ledger);
+  return with_bodies(pass, Graph(graph), ledger);
 }
 
 struct NamedPass {
@@ -61,7 +79,7 @@ Graph settle(Graph graph, size_t count, Ledger& ledger) {
   for (size_t turn = 0; quiet < count && turn < max_rounds * count; ++turn) {
     const NamedPass& pass = passes()[turn % count];
     int64_t before = ledger.total();
-    if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = pass.run(std::move(graph), ledger);
+    if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = with_bodies(pass.run, std::move(graph), ledger);
     bool changed = ledger.total() != before;
     if (changed) check(graph, pass.info.name);
     quiet = changed ? 0 : quiet + 1;
@@ -95,7 +113,8 @@ const std::vector<RewritePass>& rewrite_passes() {
 
 Graph optimize(const Graph& graph, const RewriteOptions& options, RewriteStats* stats) {
   rewrite::Ledger ledger(options);
-  Graph result = rewrite::settle_all(rewrite::without_stop_gradient(Graph(graph)), ledger);
+  Graph result = rewrite::with_bodies(rewrite::without_stop_gradient, Graph(graph), ledger);
+  result = rewrite::settle_all(std::move(result), ledger);
   if (stats) stats->applied.insert(stats->applied.end(), ledger.applied().begin(), ledger.applied().end());
   return result;
 }

@@ -8,12 +8,13 @@ size_t byte_size(Element e) {
     case Element::F32: return 4;
     case Element::Int:
     case Element::F64: return 8;
+    case Element::None: return 0;
   }
   return 0;
 }
 
 const char* name(Element e) {
-  constexpr const char* names[] = {"bool", "int", "f32", "f64"};
+  constexpr const char* names[] = {"bool", "int", "f32", "f64", "none"};
   return names[static_cast<size_t>(e)];
 }
 

@@ -145,6 +145,7 @@ class Checker {
           case Element::Bool: a.as<uint8_t>()[i] = draws_.uniform() < 0.5; break;
           case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws_.uniform() - 1); break;
           case Element::F64: a.as<double>()[i] = 2 * draws_.uniform() - 1; break;
+          case Element::None: break;
         }
       }
       data_.rows.whole.emplace(input.name.str(), std::move(a));

@@ -100,6 +100,7 @@ TEST_CASE("every operation's examples print and parse back") {
   SourceManager sources;
   for (const Op* op : op_registry().all()) {
     if (!op->examples) continue;
+    if (op->kind == OpKind::Result) continue;  // reads the scan of another example
     for (const OpExample& e : op->examples()) {
       Graph g;
       GraphBuilder b(g);
@@ -107,7 +108,8 @@ TEST_CASE("every operation's examples print and parse back") {
       std::vector<NodeId> operands;
       for (const Type& t : e.operands)
         operands.push_back(input(b, Symbol("x" + std::to_string(operands.size())), role::data, t).id);
-      g.outputs.push_back({"y", OutputKind::Value, b.add(*op, operands, e.attrs)});
+      NodeId y = b.add(*op, operands, e.attrs, e.body);
+      g.outputs.push_back({"y", OutputKind::Value, e.body ? b.add(gradc::op<ops::Result>(), {y}, {{"index", int64_t{0}}}) : y});
       std::string text = print(g, sources);
       CHECK(reprint(text, sources) == text);
       CHECK(verify(g, false).empty());

@@ -19,8 +19,8 @@ TEST_CASE("every operation says what it does, how it treats edges, and how to te
     CHECK(!doc.empty());
     CHECK((!doc.empty() && doc.back() != '.'));
     CHECK(!convention.empty());
-    CHECK((op->vjp != nullptr) != (op->not_differentiable != nullptr));
-    CHECK(op->infer);
+    CHECK((op->vjp != nullptr) + (op->not_differentiable != nullptr) + op->swept == 1);
+    CHECK(op->type);
     CHECK(op->ulp_f64 >= 0);
     if (op->kind == OpKind::Pointwise) {
       REQUIRE(!op->samples.empty());
@@ -40,19 +40,19 @@ TEST_CASE("every example is accepted, and refused with one operand or one attrib
   for (const Op* op : op_registry().all()) {
     for (const OpExample& e : signatures(*op)) {
       INFO(describe(*op, e));
-      CHECK(op->infer(e.operands, e.attrs).error.empty());
+      CHECK(op->infer(e.operands, e.attrs, e.body.get()).error.empty());
       if (op->arity > 0) {
         std::vector<Type> fewer(e.operands.begin(), e.operands.end() - 1);
-        CHECK_FALSE(op->infer(fewer, e.attrs).type);
+        CHECK_FALSE(op->infer(fewer, e.attrs, e.body.get()).type);
       }
       auto entries = e.attrs.entries();
       REQUIRE(entries.size() == op->attributes.size());
       for (size_t i = 0; i < entries.size(); ++i) CHECK(entries[i].key == Symbol(op->attributes[i]));
       entries.push_back({"surplus", int64_t{1}});
-      CHECK_FALSE(op->infer(e.operands, Attrs(entries)).type);
+      CHECK_FALSE(op->infer(e.operands, Attrs(entries), e.body.get()).type);
       if (op->attributes.empty()) continue;
       entries.resize(entries.size() - 2);
-      CHECK_FALSE(op->infer(e.operands, Attrs(entries)).type);
+      CHECK_FALSE(op->infer(e.operands, Attrs(entries), e.body.get()).type);
     }
   }
 }
@@ -99,7 +99,7 @@ TEST_CASE("no attributes make a type rule fall over") {
         for (auto& entry : entries) {
           if (numbers.below(2)) change(entry.value);
         }
-        TypeResult r = op->infer(e.operands, Attrs(entries));
+        TypeResult r = op->infer(e.operands, Attrs(entries), e.body.get());
         CHECK(r.type.has_value() == r.error.empty());
         if (!r.type) continue;
         CHECK(r.type->count() >= 1);

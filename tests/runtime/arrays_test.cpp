@@ -17,6 +17,7 @@ Array ramp(Element e, std::vector<int64_t> shape) {
       case Element::Int: a.as<int64_t>()[i] = i - 3; break;
       case Element::F32: a.as<float>()[i] = static_cast<float>(i) * 0.1f - 1; break;
       case Element::F64: a.as<double>()[i] = static_cast<double>(i) * 0.1 - 1; break;
+      case Element::None: break;
     }
   }
   return a;
