@@ -322,7 +322,8 @@ Value* StatementEmitter::combine(Combiner combiner, Value* a, Value* b) {
 
 Value* StatementEmitter::identity(Combiner combiner, Element element, int width) {
   constexpr double infinity = std::numeric_limits<double>::infinity();  // of Int: saturates to the extreme
-  double v = combiner == Combiner::Sum ? 0 : combiner == Combiner::Prod ? 1 : combiner == Combiner::Max ? -infinity : infinity;
+  // x + -0 is x for every x, x + 0 is not for -0; LLVM drops the former.
+  double v = combiner == Combiner::Sum ? (is_float(element) ? -0.0 : 0.0) : combiner == Combiner::Prod ? 1 : combiner == Combiner::Max ? -infinity : infinity;
   if (element == Element::Bool && combiner == Combiner::Max) v = 0;
   return emit_constant(b_, element, v, width);
 }

@@ -40,11 +40,15 @@ class Math {
 
   Value* exp(Value* x) {
     Reduced e = reduce_exp(clamp(x, single_ ? -104 : -746, single_ ? 89 : 710), tables::exp_f32);
-    Value* p = fma(fma(e.q, e.r, k(1)), e.r, k(1));
-    // In two halves, so that neither overflows and a subnormal result is rounded once.
+    // Scaled in two halves, so that neither overflows and a subnormal result is rounded once; the first while the polynomial is made.
+    // Exponents of the halves add up to n + 2 bias; shifted up, what overflows is gone from the difference again.
     Value* u = b_.CreateAdd(e.n, ki(2 * (bias_ + 1)));
-    Value* a = b_.CreateLShr(u, ki(1));
-    return b_.CreateFMul(b_.CreateFMul(p, power_of_two(b_.CreateSub(a, ki(1)))), power_of_two(b_.CreateSub(b_.CreateSub(u, a), ki(1))));
+    const int64_t one = int64_t{1} << mantissa_;
+    Value* first = b_.CreateSub(b_.CreateShl(b_.CreateLShr(u, ki(1)), ki(mantissa_)), ki(one));
+    Value* second = b_.CreateSub(b_.CreateSub(b_.CreateShl(u, ki(mantissa_)), ki(2 * one)), first);
+    first = b_.CreateBitCast(first, type_);
+    Value* p = fma(e.q, b_.CreateFMul(b_.CreateFMul(e.r, e.r), first), b_.CreateFMul(b_.CreateFAdd(e.r, k(1)), first));
+    return b_.CreateFMul(p, b_.CreateBitCast(second, type_));
   }
 
   Value* expm1(Value* x) {
@@ -190,6 +194,15 @@ class Math {
     return p;
   }
 
+  // By pairs of terms in x^2 (Estrin 1960): half as many steps wait for each other, for one product more.
+  template <size_t N>
+  Value* poly_by_pairs(const double (&c)[N], Value* x) {
+    Value* square = b_.CreateFMul(x, x);
+    Value* p = N % 2 ? k(c[N - 1]) : fma(k(c[N - 1]), x, k(c[N - 2]));
+    for (size_t i = (N - 1) / 2 * 2; i >= 2; i -= 2) p = fma(p, square, fma(k(c[i - 1]), x, k(c[i - 2])));
+    return p;
+  }
+
   // exp needs a shorter polynomial in f32 than expm1.
   template <size_t N>
   Reduced reduce_exp(Value* x, const double (&single)[N]) {
@@ -198,7 +211,7 @@ class Math {
     Value* n = b_.CreateFSub(shifted, k(magic()));
     Value* part = fma(n, k(-ln2[0]), x);  // exact
     Value* r = fma(n, k(-ln2[1]), part);
-    return {r, single_ ? poly(single, r) : poly(tables::expm1_f64, r), integer_part(shifted), n, part};
+    return {r, single_ ? poly_by_pairs(single, r) : poly_by_pairs(tables::expm1_f64, r), integer_part(shifted), n, part};
   }
 
   Value* rounding_of(const Reduced& e) {

@@ -192,7 +192,7 @@ template <class V>
 V neutral(Combiner c) {
   using Limits = std::numeric_limits<V>;
   switch (c) {
-    case Combiner::Sum: return 0;
+    case Combiner::Sum: return Limits::has_infinity ? V(-0.0) : V(0);  // x + -0 is x, also for -0
     case Combiner::Prod: return 1;
     case Combiner::Max: return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
     case Combiner::Min: return Limits::has_infinity ? Limits::infinity() : Limits::max();

@@ -13,6 +13,7 @@ using llvm::Value;
 
 constexpr size_t most_calls = 16;
 constexpr double most_work = 4096;  // statements times points
+constexpr uint64_t most_resident = 64;  // bytes of a buffer worth keeping in registers: four vectors of the narrowest kind
 
 double work(const KernelBody& body, const Nest& nest) {
   double points = 1;
@@ -22,6 +23,11 @@ double work(const KernelBody& body, const Nest& nest) {
 
 // Known to nobody outside the step, and written before it is read in each.
 bool is_private(const Buffer& buffer) { return buffer.kind == BufferKind::Temporary || buffer.kind == BufferKind::Shadow; }
+
+// Read again by the next step, or overwritten by it.
+bool changes(const Buffer& buffer) {
+  return buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::State || buffer.kind == BufferKind::Output;
+}
 
 uint64_t size_of(const Buffer& buffer) { return static_cast<uint64_t>(buffer.type.count()) * byte_size(buffer.type.element); }
 
@@ -36,6 +42,7 @@ class Fuser {
     fused.function = function_ = declare(fused.buffers);
     b_.SetInsertPoint(llvm::BasicBlock::Create(b_.getContext(), "entry", function_));
     find_buffers(fused.buffers);
+    for (const Resident& r : residents_) copy(r.local, r.home, r.bytes);
     auto *entry = b_.GetInsertBlock(), *step = llvm::BasicBlock::Create(b_.getContext(), "step", function_);
     b_.CreateBr(step);
     b_.SetInsertPoint(step);
@@ -43,8 +50,7 @@ class Fuser {
     left->addIncoming(function_->getArg(0), entry);
     std::vector<llvm::CallBase*> calls;
     for (const StepCall& call : plan_.calls) calls.push_back(emit_call(call));
-    for (const StepCopy& copy : plan_.copies)
-      b_.CreateMemCpy(buffer(copy.to), llvm::Align(8), buffer(copy.from), llvm::Align(8), static_cast<uint64_t>(copy.bytes));
+    for (const StepCopy& c : plan_.copies) copy(buffer(c.to), buffer(c.from), static_cast<uint64_t>(c.bytes));
     repeat(left, step);
     for (llvm::CallBase* call : calls) {
       llvm::InlineFunctionInfo info;
@@ -74,16 +80,28 @@ class Fuser {
     return f;
   }
 
+  // Temporaries are locals. So is what a step changes, where it is small: it stays in registers from step to step, and goes home
+  // after the last.
   void find_buffers(const std::vector<int32_t>& given) {
     buffers_.resize(program_.buffers.size());
     for (size_t i = 0; i < given.size(); ++i) buffers_[static_cast<size_t>(given[i])] = function_->getArg(static_cast<unsigned>(i + 1));
     for (size_t i = 0; i < buffers_.size(); ++i) {
-      if (buffers_[i]) continue;
-      auto* local = b_.CreateAlloca(llvm::ArrayType::get(b_.getInt8Ty(), std::max<uint64_t>(size_of(program_.buffers[i]), 1)));
-      local->setAlignment(llvm::Align(64));
-      buffers_[i] = local;
+      const uint64_t bytes = size_of(program_.buffers[i]);
+      if (!buffers_[i]) buffers_[i] = local(bytes);
+      else if (changes(program_.buffers[i]) && bytes <= most_resident) {
+        residents_.push_back({local(bytes), buffers_[i], bytes});
+        buffers_[i] = residents_.back().local;
+      }
     }
   }
+
+  Value* local(uint64_t bytes) {
+    auto* memory = b_.CreateAlloca(llvm::ArrayType::get(b_.getInt8Ty(), std::max<uint64_t>(bytes, 1)));
+    memory->setAlignment(llvm::Align(64));
+    return memory;
+  }
+
+  void copy(Value* to, Value* from, uint64_t bytes) { b_.CreateMemCpy(to, llvm::Align(8), from, llvm::Align(8), bytes); }
 
   Value* buffer(int32_t index) const { return buffers_[static_cast<size_t>(index)]; }
 
@@ -109,13 +127,21 @@ class Fuser {
     left->addIncoming(b_.CreateSub(left, b_.getInt64(1)), again);
     b_.CreateBr(step);
     b_.SetInsertPoint(done);
+    for (const Resident& r : residents_) copy(r.home, r.local, r.bytes);
     b_.CreateRetVoid();
   }
+
+  // A buffer of the caller's that a local stands for.
+  struct Resident {
+    Value *local, *home;
+    uint64_t bytes;
+  };
 
   const KernelProgram& program_;
   const CallList& plan_;
   llvm::Module& module_;
   llvm::IRBuilder<> b_;
+  std::vector<Resident> residents_;
   llvm::Function* function_ = nullptr;
   std::vector<Value*> buffers_;
 };

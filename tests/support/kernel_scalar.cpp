@@ -144,7 +144,7 @@ ScalarOp operation(Combiner c) {
 Scalar identity(Combiner c, Element e) {
   using Limits = std::numeric_limits<int64_t>;
   switch (c) {
-    case Combiner::Sum: return constant(e, 0);
+    case Combiner::Sum: return is_float(e) ? real(e, -0.0) : constant(e, 0);
     case Combiner::Prod: return constant(e, 1);
     case Combiner::Max: return is_float(e) ? real(e, -INFINITY) : Scalar{e, 0, Limits::min()};
     default: return is_float(e) ? real(e, INFINITY) : Scalar{e, 0, Limits::max()};
