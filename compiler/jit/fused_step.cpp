@@ -149,7 +149,7 @@ class Fuser {
 }  // namespace
 
 bool worth_fusing(const KernelProgram& program) {
-  if (program.instances.empty() || program.instances.size() > most_calls) return false;
+  if (program.instances.empty() || program.instances.size() > most_calls || !program.loops.empty()) return false;
   double total = 0;
   for (const KernelInstance& instance : program.instances) {
     const KernelBody& body = program[instance.body];

@@ -10,11 +10,12 @@
 
 namespace gradc {
 
-// One call of a step: the function's symbol, its grid, its buffers by slot.
+// One call of a step: the function's symbol, its grid, its buffers by slot and where in them the slots begin.
 struct StepCall {
   std::string symbol;
   int64_t blocks = 1;
   std::vector<int32_t> buffers;
+  std::vector<SlotPlace> places;
 };
 // A buffer copied over another when the step ends.
 struct StepCopy {
@@ -23,6 +24,7 @@ struct StepCopy {
 };
 struct CallList {
   std::vector<StepCall> calls;
+  std::vector<CallLoop> loops;
   std::vector<StepCopy> copies;
   int32_t counter = -1;  // the buffer of the input `step`, an f64
 };
@@ -37,8 +39,8 @@ std::string to_string(const CallList& plan);
 
 inline constexpr const char* step_symbol = "gradc_step";
 
-// Adds the GradcStepFn that makes the calls. A short list of single blocks becomes straight code, anything else a loop over a
-// table, whose size does not grow with the model. Where `fused` is given, it does the work unless a trace is wanted.
+// Adds the GradcStepFn that makes the calls. A short list of single blocks becomes straight code, anything else loops over a
+// table: the code grows with the number of loops in the program, neither with its calls nor with trips. Where `fused` is given, it does the work unless a trace is wanted.
 void emit_step(const CallList& plan, llvm::Module& module, const FusedStep* fused = nullptr);
 // Counts the f64 at `counter` up by one.
 void emit_count(llvm::IRBuilder<>& builder, llvm::Value* counter);

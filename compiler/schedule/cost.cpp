@@ -9,15 +9,15 @@ namespace {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How many values each dim takes under some loops: a dim that is only tiled takes one value a tile, one without a loop one.
-std::vector<int64_t> trips(const std::vector<KernelDim>& dims, std::initializer_list<const std::vector<Loop>*> nests) {
-  std::vector<int64_t> trips(dims.size(), 1);
+std::vector<int64_t> counts(const std::vector<KernelDim>& dims, std::initializer_list<const std::vector<Loop>*> nests) {
+  std::vector<int64_t> out(dims.size(), 1);
   for (const std::vector<Loop>* loops : nests) {
     for (const Loop& l : *loops) {
       auto d = static_cast<size_t>(l.dim);
-      trips[d] = std::max(trips[d], ceil_div(dims[d].extent, l.step));
+      out[d] = std::max(out[d], ceil_div(dims[d].extent, l.step));
     }
   }
-  return trips;
+  return out;
 }
 
 double product(const std::vector<int64_t>& v) {
@@ -48,7 +48,7 @@ using Visitor = std::function<void(const Stmt&, const std::vector<int64_t>&)>;
 
 void visit(const Nest& n, const Visitor& visitor) {
   for (const Section& section : n.sections) {
-    std::vector<int64_t> t = trips(n.dims, {&n.outer, &section.inner});
+    std::vector<int64_t> t = counts(n.dims, {&n.outer, &section.inner});
     for (const Stmt& s : section.stmts) visitor(s, t);
   }
 }
@@ -124,6 +124,37 @@ double bytes_touched(const KernelBody& body) {
   double bytes = 0;
   for (size_t i = 0; i < read.size(); ++i) bytes += (read[i] + written[i]) * static_cast<double>(byte_size(body.slots[i].element));
   return bytes;
+}
+
+int64_t trips(const KernelProgram& program, size_t instance) {
+  int64_t count = 1;
+  for (const CallLoop& l : program.loops) {
+    if (l.begin <= static_cast<int32_t>(instance) && static_cast<int32_t>(instance) < l.end) count *= l.trips;
+  }
+  return count;
+}
+
+std::pair<int64_t, int64_t> reach(const SlotPlace& place, const std::vector<CallLoop>& loops) {
+  int64_t low = place.offset, high = place.offset;
+  for (const Move& m : place.moves) {
+    int64_t last = loops[static_cast<size_t>(m.loop)].trips - 1, first = 0;
+    if (m.period > 0) {
+      if (last + 1 >= m.period) {
+        first = 0, last = m.period - 1;
+      } else {
+        // Fewer trips than places: only some of these are visited.
+        int64_t least = m.period, most = 0;
+        for (int64_t n = 0; n <= last; ++n) {
+          least = std::min(least, (n + m.phase) % m.period);
+          most = std::max(most, (n + m.phase) % m.period);
+        }
+        first = least, last = most;
+      }
+    }
+    low += std::min(m.stride * first, m.stride * last);
+    high += std::max(m.stride * first, m.stride * last);
+  }
+  return {low, high};
 }
 
 int64_t block_count(const KernelBody& body) {

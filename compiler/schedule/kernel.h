@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -170,22 +171,48 @@ struct Buffer {
   BufferId source;       // Shadow: what it replaces
 };
 
+// A range of calls that a step makes `trips` times over. Ranges lie within one another or apart.
+struct CallLoop {
+  Symbol name;                // "cells", for people
+  int32_t begin = 0, end = 0;  // of KernelProgram::instances
+  int64_t trips = 1;
+  bool operator==(const CallLoop&) const = default;
+};
+
+// Moves a slot with a loop round its call: stride * n bytes on trip n, or, with a period (a power of two), stride * ((n + phase) % period):
+// a carry that changes between two places.
+struct Move {
+  int32_t loop = 0;  // of KernelProgram::loops
+  int64_t stride = 0;
+  int64_t phase = 0, period = 0;
+  bool operator==(const Move&) const = default;
+};
+
+// Where a slot begins, in bytes from the start of its buffer: one element of a sequence, one of several places.
+struct SlotPlace {
+  int64_t offset = 0;
+  std::vector<Move> moves{};
+  bool operator==(const SlotPlace&) const = default;
+};
+
 // One call of a body in a step.
 struct KernelInstance {
   BodyId body;
   Symbol name;                          // unique within the program ("logits.dW", "k7")
   std::vector<BufferId> buffers;        // by slot
+  std::vector<SlotPlace> places;        // by slot; empty where each begins with its buffer
   std::vector<ProvenanceId> provenance; // by statement, in order of appearance (lhs, rhs, epilogue; or sections in order)
   std::vector<Symbol> labels;           // by statement: the value's name in the graph, or ""
 };
 
-// Everything one step does, in order.
+// Everything one step does, in order. In a call slots of one buffer, at least one of them written, lie apart on each trip.
 struct KernelProgram {
   Symbol name;
   Target target;
   std::vector<Buffer> buffers;
   std::vector<KernelBody> bodies;
   std::vector<KernelInstance> instances;
+  std::vector<CallLoop> loops;  // by begin, the outer ones first
   int64_t arena_bytes = 0;
   int64_t arena_lower_bound = 0;  // the most bytes live at once
   ProvenanceTable provenance;
@@ -200,6 +227,10 @@ std::vector<const Stmt*> statements(const KernelBody& body);
 // elements read plus written.
 double flops(const KernelBody& body);
 double bytes_touched(const KernelBody& body);
+// How often a step makes a call.
+int64_t trips(const KernelProgram& program, size_t instance);
+// The least and the greatest offset from its buffer at which a slot begins, in bytes.
+std::pair<int64_t, int64_t> reach(const SlotPlace& place, const std::vector<CallLoop>& loops);
 // Number of blocks the grid has: depends on the shape alone.
 int64_t block_count(const KernelBody& body);
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
@@ -303,6 +304,7 @@ class ProgramParser {
     } catch (const std::out_of_range&) {
       return {std::nullopt, fmt::format("line {}: out of place", number)};
     }
+    if (!open_.empty()) return {std::nullopt, fmt::format("line {}: loop l{} has no end", number, open_.back())};
     return {std::move(p_), {}};
   }
 
@@ -322,6 +324,12 @@ class ProgramParser {
       body(l);
     } else if (l.accept("call")) {
       call(l);
+    } else if (l.accept("loop")) {
+      loop(l);
+    } else if (l.accept("end")) {
+      if (open_.empty()) fail("no loop is open here");
+      p_.loops[open_.back()].end = static_cast<int32_t>(p_.instances.size());
+      open_.pop_back();
     } else if (p_.bodies.empty()) {
       fail("unexpected '{}'", l.peek());
     } else if (Nest* n = std::get_if<Nest>(&p_.bodies.back().form)) {
@@ -464,6 +472,42 @@ class ProgramParser {
     lines_.back().push_back(p_.provenance.from(p_.provenance.add(Origin{span_, {}, {}})));
   }
 
+  void loop(Line& l) {
+    if (static_cast<size_t>(l.numbered('l')) != p_.loops.size()) fail("loops are numbered from l0 in order");
+    CallLoop loop;
+    loop.name = l.string();
+    l.expect("trips");
+    loop.trips = l.integer();
+    loop.begin = static_cast<int32_t>(p_.instances.size());
+    open_.push_back(p_.loops.size());
+    p_.loops.push_back(loop);
+  }
+
+  SlotPlace place(Line& l) const {
+    SlotPlace out;
+    while (true) {
+      int64_t factor = l.accept("+") ? 1 : l.accept("-") ? -1 : 0;
+      if (factor == 0) return out;
+      factor *= l.integer();
+      if (!l.accept("*")) {
+        out.offset += factor;
+        continue;
+      }
+      Move m{0, factor};
+      bool wraps = l.accept("(");
+      m.loop = l.numbered('l');
+      if (std::find(open_.begin(), open_.end(), static_cast<size_t>(m.loop)) == open_.end()) fail("no loop l{} is open here", m.loop);
+      if (wraps) {
+        l.expect("+");
+        m.phase = l.integer();
+        l.expect("mod");
+        m.period = l.integer();
+        l.expect(")");
+      }
+      out.moves.push_back(m);
+    }
+  }
+
   void call(Line& l) {
     KernelInstance k;
     k.name = l.string();
@@ -473,8 +517,10 @@ class ProgramParser {
     l.expect("(");
     while (!l.accept(")")) {
       k.buffers.push_back(BufferId(static_cast<size_t>(l.numbered('b'))));
+      k.places.push_back(place(l));
       l.accept(",");
     }
+    if (std::all_of(k.places.begin(), k.places.end(), [](const SlotPlace& p) { return p == SlotPlace{}; })) k.places.clear();
     k.provenance = lines_[k.body.at()];
     if (l.accept("labels")) {
       while (!l.end()) k.labels.push_back(l.string());
@@ -489,6 +535,7 @@ class ProgramParser {
   SourceSpan span_;
   KernelProgram p_;
   std::vector<std::vector<ProvenanceId>> lines_;  // by body, by statement
+  std::vector<size_t> open_;                      // loops whose end is still to come
   std::vector<Stmt>* part_ = nullptr;
   bool in_section_ = false;
 };

@@ -214,15 +214,56 @@ std::string buffer_line(const KernelProgram& p, size_t i) {
   return out + "\n";
 }
 
+// " + 4096*l0 - 128*(l1 + 1 mod 2)"
+std::string place_text(const SlotPlace& place) {
+  std::string out;
+  auto sign = [&](int64_t factor) { out += factor < 0 ? " - " : " + "; };
+  if (place.offset != 0) {
+    sign(place.offset);
+    out += fmt::to_string(std::abs(place.offset));
+  }
+  for (const Move& m : place.moves) {
+    sign(m.stride);
+    out += fmt::format("{}*", std::abs(m.stride));
+    if (m.period == 0) {
+      out += fmt::format("l{}", m.loop);
+    } else {
+      out += fmt::format("(l{} + {} mod {})", m.loop, m.phase, m.period);
+    }
+  }
+  return out;
+}
+
 std::string call_line(const KernelInstance& k) {
   std::string out = fmt::format("call {} body {} (", quoted(k.name), k.body.index);
-  for (size_t i = 0; i < k.buffers.size(); ++i) out += fmt::format("{}b{}", i ? ", " : "", k.buffers[i].index);
+  for (size_t i = 0; i < k.buffers.size(); ++i) {
+    out += fmt::format("{}b{}", i ? ", " : "", k.buffers[i].index);
+    if (!k.places.empty()) out += place_text(k.places[i]);
+  }
   out += ")";
   if (std::any_of(k.labels.begin(), k.labels.end(), [](Symbol s) { return bool(s); })) {
     out += " labels";
     for (Symbol s : k.labels) out += " " + quoted(s);
   }
   return out + "\n";
+}
+
+std::string calls(const KernelProgram& p) {
+  std::string out;
+  std::vector<int32_t> open;  // ends of the loops that are open
+  size_t next = 0;
+  auto line = [&](const std::string& text) { out += std::string(2 * open.size(), ' ') + text; };
+  for (size_t k = 0; k < p.instances.size(); ++k) {
+    const auto at = static_cast<int32_t>(k);
+    for (; !open.empty() && open.back() <= at; line("end\n")) open.pop_back();
+    for (; next < p.loops.size() && p.loops[next].begin == at; ++next) {
+      line(fmt::format("loop l{} {} trips {}\n", next, quoted(p.loops[next].name), p.loops[next].trips));
+      open.push_back(p.loops[next].end);
+    }
+    line(call_line(p.instances[k]));
+  }
+  for (; !open.empty(); line("end\n")) open.pop_back();
+  return out;
 }
 
 }  // namespace
@@ -241,9 +282,7 @@ std::string print(const KernelProgram& p, const SourceManager& sources) {
     const KernelInstance* call = first == p.instances.end() ? nullptr : &*first;
     out += fmt::format("\nbody {} ", i) + BodyPrinter(remarks(p, call, sources)).print(p.bodies[i]);
   }
-  out += "\n";
-  for (const KernelInstance& k : p.instances) out += call_line(k);
-  return out;
+  return out + "\n" + calls(p);
 }
 
 }  // namespace gradc

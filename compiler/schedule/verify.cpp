@@ -5,12 +5,19 @@
 #include <set>
 
 #include "compiler/schedule/kernel.h"
+#include "compiler/schedule/lifetime.h"
 
 namespace gradc {
 namespace {
 
 struct Range {
   int64_t low = 0, high = 0;  // inclusive
+};
+
+// What a call hands to a slot, in elements.
+struct Given {
+  int64_t size = 0;
+  Range begins{};  // where the slot begins
 };
 
 Range range_of(const Affine& a, const std::vector<KernelDim>& dims) {
@@ -27,8 +34,8 @@ class BodyVerifier {
  public:
   BodyVerifier(const KernelBody& body, std::vector<std::string>& out) : body_(body), out_(out) {}
 
-  void run(const std::vector<int64_t>* sizes) {
-    sizes_ = sizes;
+  void run(const std::vector<Given>* given) {
+    given_ = given;
     std::visit([&](const auto& form) { check(form); }, body_.form);
   }
 
@@ -123,7 +130,7 @@ class BodyVerifier {
     bool defines = s.kind != StmtKind::Store && s.kind != StmtKind::Accumulate && s.kind != StmtKind::Yield;
     if (!defines) return;
     if (s.value < 0 || !defined_.insert(s.value).second) {
-      if (sizes_ == nullptr) problem("v{} is defined twice or has no number", s.value);
+      if (given_ == nullptr) problem("v{} is defined twice or has no number", s.value);
     }
     visible_.insert(s.value);
   }
@@ -156,7 +163,7 @@ class BodyVerifier {
       if (g.step < 1) problem("a guard has step {}", g.step);
       if (!affine(g.at)) return;
     }
-    if (sizes_) bounds(a);
+    if (given_) bounds(a);
   }
 
   void bounds(const Access& a) {
@@ -164,13 +171,15 @@ class BodyVerifier {
     Range r = range_of(a.at, *dims_);
     for (const Indirect& i : a.indirect) (i.stride < 0 ? r.low : r.high) += i.stride * (i.limit - 1);
     r.high += a.block * (block_count(body_) - 1);
-    int64_t size = (*sizes_)[static_cast<size_t>(a.slot)];
-    if (r.low < 0 || r.high >= size) problem("s{} is indexed from {} to {}, but has {} elements", a.slot, r.low, r.high, size);
+    const Given& given = (*given_)[static_cast<size_t>(a.slot)];
+    r.low += given.begins.low;
+    r.high += given.begins.high;
+    if (r.low < 0 || r.high >= given.size) problem("s{} is indexed from {} to {}, but has {} elements", a.slot, r.low, r.high, given.size);
   }
 
   const KernelBody& body_;
   std::vector<std::string>& out_;
-  const std::vector<int64_t>* sizes_ = nullptr;
+  const std::vector<Given>* given_ = nullptr;
   const std::vector<KernelDim>* dims_ = nullptr;
   bool empty_ = false;
   std::vector<int64_t> finest_;  // by dim: step of its innermost loop here, 0 without a loop
@@ -183,8 +192,9 @@ class ProgramVerifier {
 
   std::vector<std::string> run() {
     for (const KernelBody& b : p_.bodies) BodyVerifier(b, out_).run(nullptr);
+    loops();
     if (out_.empty()) {
-      for (const KernelInstance& k : p_.instances) call(k);
+      for (size_t k = 0; k < p_.instances.size(); ++k) call(k);
     }
     names();
     if (out_.empty()) arena();
@@ -197,7 +207,45 @@ class ProgramVerifier {
     out_.push_back(fmt::format(format, std::forward<Args>(args)...));
   }
 
-  void call(const KernelInstance& k) {
+  void loops() {
+    const auto calls = static_cast<int32_t>(p_.instances.size());
+    for (size_t i = 0; i < p_.loops.size(); ++i) {
+      const CallLoop& l = p_.loops[i];
+      if (l.trips < 1) problem("loop l{} makes {} trips", i, l.trips);
+      if (l.begin < 0 || l.begin >= l.end || l.end > calls) problem("loop l{} holds the calls from {} to {} of {}", i, l.begin, l.end, calls);
+      for (size_t j = 0; j < i; ++j) {
+        const CallLoop& before = p_.loops[j];
+        bool apart = before.end <= l.begin, inside = before.begin <= l.begin && l.end <= before.end;
+        if (!apart && !inside) problem("loops l{} and l{} are out of order", j, i);
+      }
+    }
+  }
+
+  // Of slots that do not begin where their buffer does.
+  void places(size_t index, std::vector<Given>& given) {
+    const KernelInstance& k = p_.instances[index];
+    if (k.places.size() != k.buffers.size()) return problem("call '{}' has {} places for {} buffers", k.name, k.places.size(), k.buffers.size());
+    for (size_t i = 0; i < k.places.size(); ++i) {
+      const auto bytes = static_cast<int64_t>(byte_size(p_[k.buffers[i]].type.element));
+      bool whole = k.places[i].offset % bytes == 0;
+      for (const Move& m : k.places[i].moves) {
+        bool known = m.loop >= 0 && static_cast<size_t>(m.loop) < p_.loops.size();
+        const auto at = static_cast<int32_t>(index);
+        if (!known || at < p_.loops[static_cast<size_t>(m.loop)].begin || at >= p_.loops[static_cast<size_t>(m.loop)].end) {
+          return problem("call '{}': s{} moves with l{}, which is not round it", k.name, i, m.loop);
+        }
+        bool power = m.period >= 0 && (m.period & (m.period - 1)) == 0;
+        if (!power || m.phase < 0) return problem("call '{}': s{} moves by phase {} of {}", k.name, i, m.phase, m.period);
+        whole &= m.stride % bytes == 0;
+      }
+      if (!whole) problem("call '{}': s{} begins within an element", k.name, i);
+      auto [low, high] = reach(k.places[i], p_.loops);
+      given[i].begins = {low / bytes, high / bytes};
+    }
+  }
+
+  void call(size_t index) {
+    const KernelInstance& k = p_.instances[index];
     if (!k.body || k.body.at() >= p_.bodies.size()) return problem("call '{}' of a body that does not exist", k.name);
     const KernelBody& body = p_[k.body];
     if (k.buffers.size() != body.slots.size()) {
@@ -211,7 +259,7 @@ class ProgramVerifier {
         break;
       }
     }
-    std::vector<int64_t> sizes;
+    std::vector<Given> given;
     for (size_t i = 0; i < k.buffers.size(); ++i) {
       if (!k.buffers[i] || k.buffers[i].at() >= p_.buffers.size()) return problem("call '{}' of a buffer that does not exist", k.name);
       const Buffer& b = p_[k.buffers[i]];
@@ -219,9 +267,10 @@ class ProgramVerifier {
         problem("call '{}': s{} is {}, but '{}' is {}", k.name, i, name(body.slots[i].element), b.name, to_string(b.type));
       }
       if (b.kind == BufferKind::Input && body.slots[i].written) problem("call '{}' writes the input '{}'", k.name, b.name);
-      sizes.push_back(b.type.count());
+      given.push_back({b.type.count()});
     }
-    BodyVerifier(body, out_).run(&sizes);
+    if (!k.places.empty()) places(index, given);
+    BodyVerifier(body, out_).run(&given);
   }
 
   void names() {
@@ -237,17 +286,7 @@ class ProgramVerifier {
   // Temporaries that are alive at once do not overlap. One that is first written by the call that reads another for the last
   // time may take its place.
   void arena() {
-    struct Life {
-      int begin = -1, end = -1;
-    };
-    std::vector<Life> lives(p_.buffers.size());
-    for (size_t k = 0; k < p_.instances.size(); ++k) {
-      for (BufferId b : p_.instances[k].buffers) {
-        Life& life = lives[b.at()];
-        if (life.begin < 0) life.begin = static_cast<int>(k);
-        life.end = static_cast<int>(k);
-      }
-    }
+    const std::vector<scheduling::Lifetime> lives = scheduling::lifetimes(p_.buffers.size(), scheduling::touches_of(p_), p_.loops);
     auto bytes = [&](size_t i) { return p_.buffers[i].type.count() * static_cast<int64_t>(byte_size(p_.buffers[i].type.element)); };
     for (size_t i = 0; i < p_.buffers.size(); ++i) {
       const Buffer& a = p_.buffers[i];
@@ -255,7 +294,7 @@ class ProgramVerifier {
       if (a.offset % 64 != 0 || a.offset < 0 || a.offset + bytes(i) > p_.arena_bytes) problem("'{}' does not lie in the arena", a.name);
       for (size_t j = 0; j < i; ++j) {
         const Buffer& b = p_.buffers[j];
-        if (b.kind != BufferKind::Temporary || lives[i].begin < 0 || lives[j].begin < 0) continue;
+        if (b.kind != BufferKind::Temporary || !lives[i].used() || !lives[j].used()) continue;
         bool apart = a.offset + bytes(i) <= b.offset || b.offset + bytes(j) <= a.offset;
         if (!apart && lives[i].begin < lives[j].end && lives[j].begin < lives[i].end) problem("'{}' and '{}' overlap", a.name, b.name);
       }

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <fstream>
 #include <sstream>
+#include <utility>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -57,24 +58,30 @@ Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double
   return distribution(std::move(times));
 }
 
-// Collects the time of every kernel through the step's trace hook.
+// Collects the time of every kernel through the step's trace hook: of all its trips in a step.
 class KernelClock {
  public:
-  explicit KernelClock(size_t kernels) : times_(kernels) {}
+  explicit KernelClock(size_t kernels) : sums_(kernels, 0), times_(kernels) {}
   void attach(GradcFrame& frame) {
-    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(next); };
+    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(static_cast<size_t>(next)); };
     frame.trace_data = this;
   }
   static void detach(GradcFrame& frame) { frame.trace = nullptr; }
   double median(size_t kernel) const { return times_[kernel].empty() ? 0 : distribution(times_[kernel]).median; }
 
  private:
-  void tick(int64_t next) {
+  void tick(size_t next) {
     auto now = Clock::now();
-    if (next > 0) times_[static_cast<size_t>(next - 1)].push_back(std::chrono::duration<double, std::milli>(now - last_).count());
+    if (running_ < sums_.size()) sums_[running_] += std::chrono::duration<double, std::milli>(now - last_).count();
+    running_ = next;
+    if (next == sums_.size()) {
+      for (size_t k = 0; k < sums_.size(); ++k) times_[k].push_back(std::exchange(sums_[k], 0));
+    }
     last_ = Clock::now();
   }
+  std::vector<double> sums_;  // of this step so far
   std::vector<std::vector<double>> times_;
+  size_t running_ = SIZE_MAX;
   Clock::time_point last_{};
 };
 
@@ -93,7 +100,8 @@ std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed,
   std::vector<KernelRow> rows;
   for (size_t k = 0; k < program.instances.size(); ++k) {
     const KernelBody& body = program[program.instances[k].body];
-    rows.push_back({program.instances[k].name.str(), clock.median(k), flops(body), bytes_touched(body)});
+    const auto calls = static_cast<double>(trips(program, k));
+    rows.push_back({program.instances[k].name.str(), clock.median(k), calls * flops(body), calls * bytes_touched(body)});
   }
   return rows;
 }

@@ -22,7 +22,7 @@ struct GradcFrame {
   void* pool;                // the runtime's own
   void* scratch;             // of the calling thread
   // Where not null: called before kernel 0, between kernels and after the last, with the index of the kernel that comes next
-  // (profiling, `bench`).
+  // (profiling, `bench`); kernels in a loop come once a trip.
   void (*trace)(struct GradcFrame* frame, int64_t kernel);
   void* trace_data;
   // Steps that the same call makes after the first, on the same inputs, with the input `step` counted up: what a caller does

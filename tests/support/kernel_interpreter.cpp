@@ -41,7 +41,9 @@ class Machine {
   }
 
   StepResult run() {
-    for (const KernelInstance& k : p_.instances) call(k);
+    trips_.assign(p_.loops.size(), 0);
+    size_t loop = 0;
+    calls(0, p_.instances.size(), loop);
     for (size_t i = 0; i < p_.buffers.size(); ++i) {
       if (p_.buffers[i].kind == BufferKind::Shadow) own_[p_.buffers[i].source.at()].bytes = own_[i].bytes;
     }
@@ -58,6 +60,34 @@ class Machine {
   void problem(fmt::format_string<Args...> format, Args&&... args) {
     if (result_.problems.size() > 20) return;
     result_.problems.push_back(fmt::format("{}: {}", call_->name, fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  // Calls from..to; `next` is the first loop that begins there or later, and ends as the first after them.
+  void calls(size_t from, size_t to, size_t& next) {
+    while (from < to) {
+      if (next == p_.loops.size() || static_cast<size_t>(p_.loops[next].begin) != from) {
+        call(p_.instances[from++]);
+        continue;
+      }
+      const size_t loop = next++, inner = next;
+      for (trips_[loop] = 0; trips_[loop] < p_.loops[loop].trips; ++trips_[loop]) {
+        next = inner;
+        calls(from, static_cast<size_t>(p_.loops[loop].end), next);
+      }
+      from = static_cast<size_t>(p_.loops[loop].end);
+    }
+  }
+
+  // Bytes from the start of its buffer at which a slot begins on this trip.
+  int64_t place(int slot) const {
+    if (call_->places.empty()) return 0;
+    const SlotPlace& place = call_->places[static_cast<size_t>(slot)];
+    int64_t bytes = place.offset;
+    for (const Move& m : place.moves) {
+      int64_t trip = trips_[static_cast<size_t>(m.loop)];
+      bytes += m.stride * (m.period > 0 ? (trip + m.phase) % m.period : trip);
+    }
+    return bytes;
   }
 
   void call(const KernelInstance& k) {
@@ -233,7 +263,7 @@ class Machine {
 
   // The address of an element, or null (reported) where it lies outside of its buffer.
   std::byte* address(const Access& a, Element e) {
-    int64_t offset = at(a.at) + a.block * block_;
+    int64_t offset = at(a.at) + a.block * block_ + place(a.slot) / static_cast<int64_t>(byte_size(e));
     for (const Indirect& i : a.indirect) offset += i.stride * std::clamp<int64_t>(value(i.index).i, 0, i.limit - 1);
     BufferId id = call_->buffers[static_cast<size_t>(a.slot)];
     const Buffer& b = p_[id];
@@ -278,6 +308,7 @@ class Machine {
   std::vector<std::byte> arena_;
   std::vector<bool> written_;
   std::vector<Tensor> own_;
+  std::vector<int64_t> trips_;  // by loop: the trip it is on
   const KernelInstance* call_ = nullptr;
   const KernelBody* body_ = nullptr;
   std::vector<int64_t> index_, limit_, block_start_;
