@@ -125,9 +125,10 @@ std::optional<Place> through_reshape(const Place& p, const Type& result, const T
   return to;
 }
 
-AxisIndex flat(const Place& p, const Type& type, size_t kernel_dims) {
+AxisIndex flat(const Place& p, const Type& type, size_t kernel_dims) { return flat(p, type, type.strides(), kernel_dims); }
+
+AxisIndex flat(const Place& p, const Type& type, const std::vector<int64_t>& strides, size_t kernel_dims) {
   AxisIndex out{fixed(kernel_dims, 0), {}};
-  std::vector<int64_t> strides = type.strides();
   for (size_t i = 0; i < p.axes.size(); ++i) {
     if (type.size(i) > 1) add(out, p.axes[i], strides[i]);
   }

@@ -35,6 +35,8 @@ Place through_view(const Place& p, const std::vector<ViewTerm>& terms, size_t ke
 // row-major order is known (flat).
 std::optional<Place> through_reshape(const Place& p, const Type& result, const Type& operand, const std::vector<int64_t>& extents);
 AxisIndex flat(const Place& p, const Type& type, size_t kernel_dims);
+// The same for a tensor that lies in memory with other strides.
+AxisIndex flat(const Place& p, const Type& type, const std::vector<int64_t>& strides, size_t kernel_dims);
 // Moves the window [low, low + size) of an axis to the operand, and guards it. False where the index is picked.
 bool through_window(Place& p, size_t axis, int64_t low, int64_t size);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/schedule/lifetime.h"
 #include "compiler/support/error.h"
 
 namespace gradc::scheduling {
@@ -93,26 +94,43 @@ void merge_slots(RawKernel& k, int keep, int drop) {
   }
 }
 
-void replace(std::vector<RawKernel>& kernels, BufferId old, BufferId by) {
-  for (RawKernel& k : kernels) {
-    int slot = slot_of(k, old);
+void replace(std::vector<RawKernel>& kernels, size_t first, BufferId old, BufferId by) {
+  for (size_t k = first; k < kernels.size(); ++k) {
+    int slot = slot_of(kernels[k], old);
     if (slot < 0) continue;
-    int other = slot_of(k, by);
+    int other = slot_of(kernels[k], by);
     if (other >= 0) {
-      merge_slots(k, other, slot);
+      merge_slots(kernels[k], other, slot);
     } else {
-      k.buffers[static_cast<size_t>(slot)] = by;
+      kernels[k].buffers[static_cast<size_t>(slot)] = by;
     }
   }
 }
 
-bool can_replace(const std::vector<RawKernel>& kernels, BufferId shadow, BufferId source) {
+// Some other part of the same memory is touched, in a way that is not looked into.
+enum class Aside : uint8_t { No, Read, Bars };
+Aside aside(const Memory& memory, const RawKernel& k, BufferId next, BufferId source) {
+  Aside found = Aside::No;
+  for (size_t i = 0; i < k.buffers.size(); ++i) {
+    if (memory.is_part(k.buffers[i], next)) return Aside::Bars;
+    if (!memory.is_part(k.buffers[i], source)) continue;
+    if (k.body.slots[i].written) return Aside::Bars;
+    found = Aside::Read;
+  }
+  return found;
+}
+
+// Whether the kernels from `first` on, which read `source` and write `next`, could write over `source` instead.
+bool can_replace(const Memory& memory, const std::vector<RawKernel>& kernels, size_t first, BufferId next, BufferId source) {
   bool written = false;
-  for (const RawKernel& k : kernels) {
-    int reads = slot_of(k, source), next = slot_of(k, shadow);
+  for (size_t i = first; i < kernels.size(); ++i) {
+    const RawKernel& k = kernels[i];
+    int reads = slot_of(k, source), to = slot_of(k, next);
     if (writes(k, reads)) return false;  // already updated by another
-    if (writes(k, next)) {
-      if (reads >= 0 && (written || !same_points(k, reads, next))) return false;
+    Aside other = aside(memory, k, next, source);
+    if (other == Aside::Bars || (other == Aside::Read && (written || writes(k, to)))) return false;
+    if (writes(k, to)) {
+      if (reads >= 0 && (written || !same_points(k, reads, to))) return false;
       written = true;
     } else if (written && reads >= 0) {
       return false;
@@ -121,20 +139,21 @@ bool can_replace(const std::vector<RawKernel>& kernels, BufferId shadow, BufferI
   return true;
 }
 
-struct Life {
-  int begin = -1, end = -1;
-};
-
-std::vector<Life> lives(size_t buffers, const std::vector<RawKernel>& kernels) {
-  std::vector<Life> lives(buffers);
-  for (size_t k = 0; k < kernels.size(); ++k) {
-    for (BufferId b : kernels[k].buffers) {
-      Life& l = lives[b.at()];
-      if (l.begin < 0) l.begin = static_cast<int>(k);
-      l.end = static_cast<int>(k);
+CallTouches touches_of(const Memory& memory, const std::vector<RawKernel>& kernels) {
+  CallTouches out;
+  for (const RawKernel& k : kernels) {
+    std::vector<Touch>& list = out.emplace_back();
+    for (size_t i = 0; i < k.buffers.size(); ++i) {
+      const Window w = memory.behind(k.buffers[i]);
+      Touch t{w.of, reads_first(k.body, static_cast<int>(i))};
+      for (const Move& m : w.place.moves) t.moves.push_back(m.loop);
+      if (i < k.places.size()) {
+        for (const Move& m : k.places[i].moves) t.moves.push_back(m.loop);
+      }
+      list.push_back(std::move(t));
     }
   }
-  return lives;
+  return out;
 }
 
 int64_t bytes_of(const Buffer& b) {
@@ -149,15 +168,24 @@ int64_t room_for(const Buffer& b) {
 
 }  // namespace
 
-void update_in_place(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
+void update_in_place(const Memory& memory, std::vector<RawKernel>& kernels) {
+  const std::vector<Buffer>& buffers = memory.buffers;
   for (size_t i = 0; i < buffers.size(); ++i) {
-    if (buffers[i].kind != BufferKind::Shadow || !can_replace(kernels, BufferId(i), buffers[i].source)) continue;
-    replace(kernels, BufferId(i), buffers[i].source);
+    if (buffers[i].kind != BufferKind::Shadow || !can_replace(memory, kernels, 0, BufferId(i), buffers[i].source)) continue;
+    replace(kernels, 0, BufferId(i), buffers[i].source);
   }
 }
 
-void reuse_operands(const std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
-  std::vector<Life> life = lives(buffers.size(), kernels);
+bool carry_in_place(const Memory& memory, std::vector<RawKernel>& kernels, size_t first, BufferId current, BufferId next) {
+  if (!can_replace(memory, kernels, first, next, current)) return false;
+  replace(kernels, first, next, current);
+  return true;
+}
+
+void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
+  const std::vector<Buffer>& buffers = memory.buffers;
+  std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of(memory, kernels), loops);
+  auto temporary = [&](BufferId b) { return buffers[b.at()].kind == BufferKind::Temporary && !memory.windows.count(b); };
   for (size_t k = 0; k < kernels.size(); ++k) {
     bool again = true;
     while (again) {
@@ -166,14 +194,14 @@ void reuse_operands(const std::vector<Buffer>& buffers, std::vector<RawKernel>& 
       for (BufferId to : used) {
         const Buffer& b = buffers[to.at()];
         int slot = slot_of(kernels[k], to);
-        if (b.kind != BufferKind::Temporary || !writes(kernels[k], slot) || life[to.at()].begin != static_cast<int>(k)) continue;
+        if (!temporary(to) || !writes(kernels[k], slot) || life[to.at()].begin != moment(k)) continue;
         for (BufferId from : used) {
           const Buffer& a = buffers[from.at()];
-          bool fits = a.kind == BufferKind::Temporary && a.type.element == b.type.element && a.type.count() == b.type.count();
+          bool fits = temporary(from) && a.type.element == b.type.element && a.type.count() == b.type.count();
           int old = slot_of(kernels[k], from);
-          if (from == to || !fits || writes(kernels[k], old) || life[from.at()].end != static_cast<int>(k)) continue;
+          if (from == to || !fits || writes(kernels[k], old) || life[from.at()].end != moment(k)) continue;
           if (!same_points(kernels[k], old, slot)) continue;
-          replace(kernels, to, from);
+          replace(kernels, 0, to, from);
           life[from.at()].end = life[to.at()].end;
           life[to.at()] = {};
           again = true;
@@ -185,18 +213,32 @@ void reuse_operands(const std::vector<Buffer>& buffers, std::vector<RawKernel>& 
   }
 }
 
+void settle_windows(const Memory& memory, std::vector<RawKernel>& kernels) {
+  for (RawKernel& k : kernels) {
+    bool moved = false;
+    std::vector<SlotPlace> places;
+    for (BufferId& b : k.buffers) {
+      Window w = memory.behind(b);
+      moved |= w.of != b && w.place != SlotPlace{};
+      b = w.of;
+      places.push_back(std::move(w.place));
+    }
+    if (moved) k.places = std::move(places);
+  }
+}
+
 // Largest first, each into the smallest gap that is free for its whole life.
-Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels) {
-  std::vector<Life> life = lives(buffers.size(), kernels);
+Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
+  const std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of({buffers, {}}, kernels), loops);
   std::vector<size_t> order;
   for (size_t i = 0; i < buffers.size(); ++i) {
-    if (buffers[i].kind == BufferKind::Temporary && life[i].begin >= 0) order.push_back(i);
+    if (buffers[i].kind == BufferKind::Temporary && life[i].used()) order.push_back(i);
   }
   Arena arena;
   for (size_t k = 0; k < kernels.size(); ++k) {
     int64_t live = 0;
     for (size_t i : order) {
-      if (life[i].begin <= static_cast<int>(k) && static_cast<int>(k) <= life[i].end) live += bytes_of(buffers[i]);
+      if (life[i].begin <= moment(k) && moment(k) <= life[i].end) live += bytes_of(buffers[i]);
     }
     arena.lower_bound = std::max(arena.lower_bound, live);
   }
@@ -205,7 +247,7 @@ Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& ker
   for (size_t i : order) {
     std::vector<std::pair<int64_t, int64_t>> busy;
     for (size_t j : placed) {
-      if (life[j].begin <= life[i].end && life[i].begin <= life[j].end) busy.push_back({buffers[j].offset, buffers[j].offset + room_for(buffers[j])});
+      if (life[i].meets(life[j])) busy.push_back({buffers[j].offset, buffers[j].offset + room_for(buffers[j])});
     }
     std::sort(busy.begin(), busy.end());
     int64_t end = 0, best = -1, best_gap = 0, size = room_for(buffers[i]);
@@ -222,12 +264,15 @@ Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& ker
 }
 
 void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) {
-  std::vector<Life> life = lives(buffers.size(), kernels);
+  std::vector<bool> used(buffers.size(), false);
+  for (const RawKernel& k : kernels) {
+    for (BufferId b : k.buffers) used[b.at()] = true;
+  }
   std::vector<BufferId> renamed(buffers.size());
   std::vector<Buffer> kept;
   for (size_t i = 0; i < buffers.size(); ++i) {
     bool own = buffers[i].kind == BufferKind::Temporary || buffers[i].kind == BufferKind::Shadow;
-    if (own && life[i].begin < 0) continue;
+    if (own && !used[i]) continue;
     renamed[i] = BufferId(kept.size());
     kept.push_back(buffers[i]);
   }

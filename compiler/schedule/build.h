@@ -33,6 +33,9 @@ RawKernel build_scatter(const BuildInput& in, const Cluster& c);
 // The fill, and the values stored over it.
 std::vector<RawKernel> build_spread(const BuildInput& in, const Cluster& c);
 
+// A value, or what lies in `from` where that is given, stored to each buffer of `to`.
+RawKernel build_copy(const BuildInput& in, NodeId node, BufferId from, const std::vector<BufferId>& to);
+
 // Where the blocks and tiles of a contraction of that size end (flattened extents).
 struct Tiles {
   int64_t mr, nr, kc, block_m, block_n;

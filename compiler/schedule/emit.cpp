@@ -19,6 +19,35 @@ int RawKernel::slot(BufferId buffer, Element element, bool written) {
   return static_cast<int>(i);
 }
 
+BufferId Memory::add_window(Symbol name, const Type& type, BufferId of, SlotPlace place) {
+  BufferId b = add({name, BufferKind::Temporary, type, 0, {}});
+  windows[b] = {of, std::move(place)};
+  return b;
+}
+
+Window Memory::behind(BufferId b) const {
+  Window w{b, {}};
+  for (auto it = windows.find(b); it != windows.end(); it = windows.find(w.of)) {
+    w.of = it->second.of;
+    w.place.offset += it->second.place.offset;
+    w.place.moves.insert(w.place.moves.end(), it->second.place.moves.begin(), it->second.place.moves.end());
+  }
+  return w;
+}
+
+bool Memory::is_part(BufferId part, BufferId whole) const {
+  for (auto it = windows.find(part); it != windows.end(); it = windows.find(it->second.of)) {
+    if (it->second.of == whole) return true;
+  }
+  return false;
+}
+
+AxisIndex Storage::address(const Graph& graph, NodeId node, const Place& place, size_t kernel_dims) const {
+  auto own = strides.find(node);
+  const Type& type = graph[node].type;
+  return own == strides.end() ? flat(place, type, kernel_dims) : flat(place, type, own->second, kernel_dims);
+}
+
 void Emitter::begin(StmtList& row, StmtList& full) {
   row_ = &row;
   full_ = &full;
@@ -89,6 +118,10 @@ ValueId Emitter::load(BufferId buffer, const Type& type, const Place& place, Nod
   return load_at(buffer, type.element, flat(place, type, dims()), place.guards, 0, origin);
 }
 
+ValueId Emitter::load(NodeId node, const Place& place) {
+  return load_at(storage_.of_node[node.at()], graph_[node].type.element, storage_.address(graph_, node, place, dims()), place.guards, 0, node);
+}
+
 ValueId Emitter::value(NodeId node, const Place& place) {
   if (auto it = ready_.find(node); it != ready_.end()) return it->second;
   PlaceKey key = key_of(node, place);
@@ -102,7 +135,7 @@ ValueId Emitter::value(NodeId node, const Place& place) {
     s.access = kept->second;
     v = emit(s, node, is_row(place));
   } else {
-    v = buffer && !local_.count(node) ? load(buffer, graph_[node].type, place, node) : compute(node, place);
+    v = buffer && !local_.count(node) ? load(node, place) : compute(node, place);
   }
   (of_full_.count(v) ? full_values_ : row_values_)[key] = v;
   return v;
@@ -111,7 +144,7 @@ ValueId Emitter::value(NodeId node, const Place& place) {
 ValueId Emitter::compute(NodeId node, const Place& place) {
   const Node& n = graph_[node];
   switch (n.op->kind) {
-    case OpKind::Input: return load(storage_.of_node[node.at()], n.type, place, node);
+    case OpKind::Input: return load(node, place);
     case OpKind::Constant: return constant(n.type.element, n.attrs.number("value"), node);
     case OpKind::Iota: return iota(node, place);
     case OpKind::Random: return random(node, place);
@@ -221,7 +254,7 @@ ValueId Emitter::pad(NodeId node, const Place& place) {
   std::vector<Guard> own(p.guards.begin() + static_cast<std::ptrdiff_t>(place.guards.size()), p.guards.end());
   if (own.empty()) return value(from, p);
   if (storage_.of_node[from.at()] && !local_.count(from)) {
-    return load_at(storage_.of_node[from.at()], t.element, flat(p, t, dims()), p.guards, fill, from);
+    return load_at(storage_.of_node[from.at()], t.element, storage_.address(graph_, from, p, dims()), p.guards, fill, from);
   }
   ValueId inside = value(from, p), outside = constant(t.element, fill, node), where = within(own, node);
   Stmt s{.kind = StmtKind::Compute, .op = ScalarOp::Select, .type = t.element, .args = {where, inside, outside}};

@@ -15,6 +15,7 @@ struct RawKernel {
   KernelBody body;
   Symbol name;
   std::vector<BufferId> buffers;  // by slot
+  std::vector<SlotPlace> places{};  // by slot, once windows are settled (buffers.h)
   std::vector<ProvenanceId> provenance;
   std::vector<Symbol> labels;
 
@@ -28,17 +29,39 @@ struct TaggedStmt {
 };
 using StmtList = std::vector<TaggedStmt>;
 
-// Where values lie in memory.
-struct Storage {
-  std::vector<BufferId> of_node;                  // by node; inputs have theirs from the start
-  std::map<int, BufferId> partials;               // by item: the results of its blocks
-  std::map<NodeId, std::vector<BufferId>> copies; // further buffers that the value is stored into
+// Part of another buffer, which may move with the loops round a call: one element of a sequence, a place of a carry.
+struct Window {
+  BufferId of;
+  SlotPlace place;
+};
+
+// All the buffers of a step. While kernels are built, windows are buffers like any other.
+struct Memory {
   std::vector<Buffer> buffers;
+  std::map<BufferId, Window> windows;
 
   BufferId add(Buffer b) {
     buffers.push_back(std::move(b));
     return BufferId(buffers.size() - 1);
   }
+  BufferId add_window(Symbol name, const Type& type, BufferId of, SlotPlace place);
+  // The buffer behind all windows, and where in it they lead.
+  Window behind(BufferId b) const;
+  // Whether `part` is a window of `whole`, or of one of its windows.
+  bool is_part(BufferId part, BufferId whole) const;
+};
+
+// Where values lie in memory.
+struct Storage {
+  Memory& memory;
+  std::vector<BufferId> of_node{};                  // by node; inputs have theirs from the start
+  std::map<int, BufferId> partials{};               // by item: the results of its blocks
+  std::map<NodeId, std::vector<BufferId>> copies{}; // further buffers that the value is stored into
+  std::map<NodeId, std::vector<int64_t>> strides{}; // by axis, of inputs that are not in row-major order
+
+  BufferId add(Buffer b) const { return memory.add(std::move(b)); }
+  // The address of a stored node's element.
+  AxisIndex address(const Graph& graph, NodeId node, const Place& place, size_t kernel_dims) const;
 };
 
 class Emitter {
@@ -67,6 +90,7 @@ class Emitter {
   ValueId compute(NodeId node, const Place& place);
   ValueId product(NodeId contraction, const Place& own);
   ValueId load(BufferId buffer, const Type& type, const Place& place, NodeId origin);
+  ValueId load(NodeId node, const Place& place);
   ValueId load_at(BufferId buffer, Element element, const AxisIndex& at, const std::vector<Guard>& guards, double fill, NodeId origin);
   ValueId constant(Element element, double value, NodeId origin);
   // Adds a statement, with a new value if it defines one; pure ones that are there already are not repeated.

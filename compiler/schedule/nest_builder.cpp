@@ -142,7 +142,7 @@ class NestBuilder {
     const Node& n = in_.work.graph[it.node];
     if (it.finishes >= 0) {
       BufferId from = in_.storage.partials.at(it.finishes);
-      return emitter_.load(from, in_.storage.buffers[from.at()].type, own, it.node);
+      return emitter_.load(from, in_.storage.memory.buffers[from.at()].type, own, it.node);
     }
     return n.op->kind == OpKind::Contraction ? emitter_.product(it.node, own) : emitter_.value(n.operands[0], own);
   }

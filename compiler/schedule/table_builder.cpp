@@ -118,6 +118,31 @@ RawKernel sweep(RawKernel kernel, Draft draft) {
 
 }  // namespace
 
+RawKernel build_copy(const BuildInput& in, NodeId node, BufferId from, const std::vector<BufferId>& to) {
+  const Type& type = in.work.graph[node].type;
+  RawKernel kernel;
+  Draft draft{{}, std::vector<StmtList>(1)};
+  std::vector<int64_t> extents;
+  std::vector<int> dims;
+  for (const Dim& d : type.dims) {
+    dims.push_back(d.size == 1 ? -1 : static_cast<int>(extents.size()));
+    if (d.size == 1) continue;
+    draft.dims.push_back({d.size, d.name});
+    extents.push_back(d.size);
+  }
+  Emitter emitter(in.work, in.storage, kernel, extents);
+  emitter.begin(draft.lists[0], draft.lists[0]);
+  const Place place = place_along(extents.size(), dims);
+  ValueId v = from ? emitter.load(from, type, place, node) : emitter.value(node, place);
+  for (BufferId b : to) {
+    Stmt s{.kind = StmtKind::Store, .type = type.element, .args = {v, -1, -1}};
+    s.access.slot = kernel.slot(b, type.element, true);
+    s.access.at = flat(place, type, extents.size()).at;
+    emitter.emit(s, node, false);
+  }
+  return sweep(std::move(kernel), std::move(draft));
+}
+
 std::vector<RawKernel> build_spread(const BuildInput& in, const Cluster& c) {
   const Item& item = in.work.items[static_cast<size_t>(only(c).item)];
   const Node& n = in.work.graph[item.node];

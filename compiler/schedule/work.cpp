@@ -1,7 +1,9 @@
 #include "compiler/schedule/work.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "compiler/graph/scan.h"
 #include "compiler/support/error.h"
 
 namespace gradc::scheduling {
@@ -81,6 +83,10 @@ Work::Work(const Graph& g, const ScheduleOptions& options) : graph(g), fuse(opti
   item_of.assign(g.size(), -1);
   for (size_t i = 0; i < g.size(); ++i) {
     if (role_[i] != Role::Real && !(role_[i] == Role::Leaf && output_[i])) continue;
+    if (graph[NodeId(i)].op->kind == OpKind::Result) {
+      item_of[i] = item_of[graph[NodeId(i)].operands[0].at()];
+      continue;
+    }
     if (role_[i] == Role::Real) item_of[i] = static_cast<int>(items.size());
     items.push_back(make_item(NodeId(i)));
   }
@@ -194,7 +200,8 @@ void Work::force_copies() {
 }
 
 void Work::reach_operands(NodeId node, const Visitor& visitor) {
-  if (role_[node.at()] == Role::Leaf) return;
+  if (role_[node.at()] == Role::Leaf || graph[node].op->kind == OpKind::Result) return;
+  if (graph[node].op->kind == OpKind::Scan) return reach_scan(node, visitor);
   Item item;
   own_space(node, item);
   std::vector<int> all;
@@ -212,6 +219,80 @@ void Work::reach_operands(NodeId node, const Visitor& visitor) {
   for (size_t k = 0; k < n.operands.size(); ++k) {
     reach(n.operands[k], operand_place(node, k, own, item.extents), item.extents, visitor);
   }
+}
+
+// Initial values are computed where they are wanted; everything else has to be in memory.
+void Work::reach_scan(NodeId node, const Visitor& visitor) {
+  const Node& n = graph[node];
+  const ScanLayout layout(n);
+  for (size_t k = 0; k < n.operands.size(); ++k) {
+    if (k >= layout.carries) {
+      visitor(behind(node, k).base, nullptr);
+      continue;
+    }
+    const Type& type = graph[n.operands[k]].type;
+    std::vector<int> dims;
+    std::vector<int64_t> extents;
+    for (size_t i = 0; i < type.rank(); ++i) {
+      dims.push_back(type.size(i) == 1 ? -1 : static_cast<int>(i));
+      extents.push_back(type.size(i));
+    }
+    reach(n.operands[k], place_along(type.rank(), dims), extents, [&](NodeId used, const Place*) { visitor(used, nullptr); });
+  }
+}
+
+namespace {
+
+// Whether the steps of a scan take an operand's elements by their position in memory, or hand it on to a scan of their own.
+bool wants_row_major(const Graph& body, NodeId input) {
+  for (size_t i = 0; i < body.size(); ++i) {
+    const Node& n = body[NodeId(i)];
+    if (n.op->kind != OpKind::Reshape && n.op->kind != OpKind::Scan) continue;
+    if (std::find(n.operands.begin(), n.operands.end(), input) != n.operands.end()) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Seen Work::behind(NodeId scan, size_t k) const {
+  const Node& n = graph[scan];
+  const NodeId operand = n.operands[k];
+  const Type& type = graph[operand].type;
+  std::vector<int> axes;
+  std::vector<int64_t> extents;
+  for (size_t i = 0; i < type.rank(); ++i) {
+    axes.push_back(static_cast<int>(i));
+    extents.push_back(type.size(i));
+  }
+  const Seen whole{operand, place_along(type.rank(), axes)};
+  Seen seen = whole;
+  while (role_[seen.base.at()] == Role::Inline) {
+    const Node& v = graph[seen.base];
+    if (v.op->kind == OpKind::View) {
+      seen.place = through_view(seen.place, v.op->view(graph[v.operands[0]].type, v.type, v.attrs), type.rank());
+    } else if (v.op->kind == OpKind::Reshape) {
+      std::optional<Place> p = through_reshape(seen.place, v.type, graph[v.operands[0]].type, extents);
+      if (!p) break;
+      seen.place = *p;
+    } else {
+      break;
+    }
+    seen.base = v.operands[0];
+  }
+  if (seen.base == operand) return seen;
+  // A step reads along its last axis. Where that is not how memory lies, the view is stored once instead.
+  const Affine at = flat(seen.place, graph[seen.base].type, type.rank()).at;
+  const std::vector<int64_t> row_major = type.strides();
+  const bool rows = wants_row_major(*n.body, NodeId(k));
+  const size_t first = k < ScanLayout(n).constant(0) ? 1 : 0;  // a sequence moves along its first axis in any case
+  bool last = true;
+  for (size_t i = type.rank(); i-- > first;) {
+    if (type.size(i) == 1) continue;
+    if (rows && at.strides[i] != row_major[i]) return whole;
+    if (std::exchange(last, false) && at.strides[i] != 0 && at.strides[i] != 1) return whole;
+  }
+  return seen;
 }
 
 // Follows a place through what is computed inline to the values it needs; without a place where only their position in memory
@@ -330,6 +411,7 @@ void Work::own_space(NodeId node, Item& item) const {
 
 ItemKind Work::kind_of(const Item& item) const {
   const Node& n = graph[item.node];
+  if (n.op->kind == OpKind::Scan) return ItemKind::Loop;
   if (n.op->kind == OpKind::ScatterAdd) return ItemKind::Scatter;
   if (spreads(n)) return ItemKind::Spread;
   if (n.op->kind != OpKind::Contraction) return ItemKind::Nest;
@@ -362,9 +444,9 @@ Item Work::make_item(NodeId node) const {
     own_space(node, item);
   }
   item.kind = kind_of(item);
-  item.fuses = fuse && item.kind != ItemKind::Scatter && item.kind != ItemKind::Spread &&
+  item.fuses = fuse && item.kind != ItemKind::Scatter && item.kind != ItemKind::Spread && item.kind != ItemKind::Loop &&
                std::find(item.extents.begin(), item.extents.end(), 0) == item.extents.end();
-  if (item.kind == ItemKind::Scatter || item.kind == ItemKind::Spread) item.result.clear();
+  if (item.kind == ItemKind::Scatter || item.kind == ItemKind::Spread || item.kind == ItemKind::Loop) item.result.clear();
   if (n.op->kind == OpKind::Pointwise) item.cost = cost_of(program_of(graph, node));
   if (n.op->kind == OpKind::Random) item.cost = 30;
   return item;

@@ -15,6 +15,7 @@ enum class ItemKind : uint8_t {
   Contraction,
   Scatter,      // a table filled by index
   Spread,       // a pad with gaps between elements: filled, then stored over
+  Loop,         // a scan: its body is scheduled on its own and run once a trip
 };
 
 // A stored value (of another item, or an input of the graph) as used by an item.
@@ -41,6 +42,12 @@ struct Item {
   bool reduces() const;
 };
 
+// A stored value seen through views: where in it each element of the view lies, over one dim per axis of the view.
+struct Seen {
+  NodeId base;
+  Place place;
+};
+
 class Work {
  public:
   Work(const Graph& graph, const ScheduleOptions& options);
@@ -48,13 +55,17 @@ class Work {
   const Graph& graph;
   bool fuse;
   std::vector<Item> items;     // each after those it uses
-  std::vector<int> item_of;    // by node: the item that gives its value; -1 where it is computed where it is used, and for inputs
+  // By node: the item that gives its value; -1 where it is computed where it is used, and for inputs. The results of a scan are its item's.
+  std::vector<int> item_of;
 
   bool is_output(NodeId node) const { return output_[node.at()]; }
   // The item that stores the value where it is asked for: its own, or for an input the one that copies it.
   int output_item(NodeId node) const;
   // The place of operand k when the node's own space is walked as `own` (one index per dim of the space; -1 axes are fixed).
   Place operand_place(NodeId node, size_t k, const Place& own, const std::vector<int64_t>& extents) const;
+  // What a scan reads for its operand `k`, a sequence or a constant: a stored value, through views where these leave whole rows whole.
+  Seen behind(NodeId scan, size_t k) const;
+  bool is_live(NodeId node) const { return role_[node.at()] != Role::Dead; }
   // Appends the item that adds up what item `i` leaves in `partials` places per element.
   int add_finish(int i, int64_t partials);
   const std::vector<int64_t>& pad(NodeId node, const char* which) const { return graph[node].attrs.integers(which); }
@@ -70,6 +81,7 @@ class Work {
   bool of_stored(NodeId node) const;
   void force_copies();
   void reach_operands(NodeId node, const Visitor& visitor);
+  void reach_scan(NodeId node, const Visitor& visitor);
   void reach(NodeId node, const Place& place, const std::vector<int64_t>& extents, const Visitor& visitor);
   void make_real(NodeId node);
   Item make_item(NodeId node) const;
