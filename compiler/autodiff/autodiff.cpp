@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,14 @@
 
 namespace gradc {
 namespace {
+
+bool has_grads(const Graph& g) {
+  for (size_t i = 0; i < g.size(); ++i) {
+    const Node& n = g[NodeId(i)];
+    if (n.op->kind == OpKind::Grad || (n.body && has_grads(*n.body))) return true;
+  }
+  return false;
+}
 
 // Rebuilds the graph node by node. A Grad comes after everything its operands need, inner Grads included, so walking
 // forwards expands innermost first. All Grads of one y are answered by one sweep, at the first of them.
@@ -23,12 +32,15 @@ class Expansion {
  private:
   Graph& graph() { return result_.graph; }
   void copy(NodeId id);
+  void expand_body(NodeId id, Node& scan);
   void expand(NodeId grad);
   bool well_typed(NodeId grad);
   void differentiate(NodeId y);
   void settle(NodeId grad, const ReverseSweep& sweep);
+  bool stands_between(const Refusal& refusal, NodeId x);
   void answer(NodeId grad, NodeId derivative);
-  void refuse(NodeId grad, NodeId node, const std::vector<NodeId>& path);
+  void refuse(NodeId grad, const Refusal& refusal, const std::vector<NodeId>& path);
+  void tell_inside(AutodiffProblem& problem, const Refusal& refusal) const;
   void explain_missing(NodeId grad);
   void report(AutodiffProblem::Kind kind, NodeId grad, NodeId node, std::vector<NodeId> path, std::string reason);
   void fill_sources(NodeId source);
@@ -42,6 +54,8 @@ class Expansion {
   std::vector<NodeId> made_for_;                // node of the new graph -> source node (for adjoints: the Grad)
   std::vector<bool> unsound_;                   // source nodes that depend on a Grad already reported
   std::map<NodeId, std::vector<NodeId>> grads_of_;  // y -> its Grad nodes
+  std::map<NodeId, std::vector<NodeId>> bodies_;  // scans of the new graph: what nodes of an expanded body were made for
+  Dependence all_{Dependence::All}, open_{Dependence::Open};
   std::set<NodeId> named_by_user_;              // adjoints that took the name of their Grad
 };
 
@@ -84,14 +98,37 @@ void Expansion::drop_dead_adjoints() {
   out.name = graph().name;
   out.provenance = std::move(graph().provenance);
   for (const Output& o : graph().outputs) out.outputs.push_back({o.name, o.kind, moved[o.node.at()]});
+  std::vector<NodeId> made_for(out.size());
+  for (size_t i = 0; i < moved.size(); ++i) {
+    if (keep[i]) made_for[moved[i].at()] = made_for_[i];
+  }
+  made_for_ = std::move(made_for);
   graph() = std::move(out);
 }
 
 void Expansion::copy(NodeId id) {
   Node n = source_[id];
   for (NodeId& operand : n.operands) operand = renamed_[operand.at()];
+  if (n.body && has_grads(*n.body)) expand_body(id, n);
   renamed_[id.at()] = graph().add(std::move(n));
   fill_sources(id);
+}
+
+// The body is lent the provenance table meanwhile.
+void Expansion::expand_body(NodeId id, Node& scan) {
+  Graph body = *scan.body;
+  body.provenance = std::move(graph().provenance);
+  Expansion inner(body);
+  AutodiffResult r = inner.run();
+  graph().provenance = std::exchange(r.graph.provenance, {});
+  for (AutodiffProblem& p : r.problems) {
+    if (!p.body) p.body = scan.body;
+    result_.problems.push_back(std::move(p));
+    unsound_[id.at()] = true;
+  }
+  if (unsound_[id.at()]) return;
+  scan.body = std::make_shared<const Graph>(std::move(r.graph));
+  bodies_[NodeId(graph().size())] = std::move(inner.made_for_);
 }
 
 void Expansion::expand(NodeId grad) {
@@ -137,9 +174,8 @@ void Expansion::differentiate(NodeId y) {
 
 void Expansion::settle(NodeId grad, const ReverseSweep& sweep) {
   NodeId y = renamed_[source_[grad].operands[0].at()], x = renamed_[source_[grad].operands[1].at()];
-  for (NodeId node : sweep.refused()) {
-    if (node == x || path_between(graph(), node, x, true).empty()) continue;
-    return refuse(grad, node, path_between(graph(), y, node, true));
+  for (const Refusal& r : sweep.refused()) {
+    if (r.node != x && stands_between(r, x)) return refuse(grad, r, open_.path(graph(), y, r.node));
   }
   NodeId derivative = sweep.cotangent(x);
   if (!derivative) return explain_missing(grad);
@@ -155,10 +191,39 @@ void Expansion::answer(NodeId grad, NodeId derivative) {
   renamed_[grad.at()] = derivative;
 }
 
-void Expansion::refuse(NodeId grad, NodeId node, const std::vector<NodeId>& path) {
-  const Op& op = *graph()[node].op;
-  report(AutodiffProblem::NotDifferentiable, grad, node, path,
-         fmt::format("{} has no derivative: {}", op.name, op.not_differentiable));
+// Whether x reaches an operation that was refused, perhaps in the body of a scan.
+bool Expansion::stands_between(const Refusal& refusal, NodeId x) {
+  if (refusal.inside.empty()) return !open_.path(graph(), refusal.node, x).empty();
+  const std::vector<NodeId>& operands = graph()[refusal.node].operands;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (refusal.behind[i] && !open_.path(graph(), operands[i], x).empty()) return true;
+  }
+  return false;
+}
+
+void Expansion::refuse(NodeId grad, const Refusal& refusal, const std::vector<NodeId>& path) {
+  const Node* n = &graph()[refusal.node];
+  for (const std::vector<NodeId>& inner : refusal.inside) n = &(*n->body)[inner.back()];
+  report(AutodiffProblem::NotDifferentiable, grad, refusal.node, path, fmt::format("{} has no derivative: {}", n->op->name, n->op->not_differentiable));
+  tell_inside(result_.problems.back(), refusal);
+}
+
+// The way on through the bodies of the source graph. It ends early where nodes were made by an inner gradient.
+void Expansion::tell_inside(AutodiffProblem& problem, const Refusal& refusal) const {
+  const Node* scan = &source_[problem.node];
+  auto expanded = bodies_.find(refusal.node);
+  for (const std::vector<NodeId>& path : refusal.inside) {
+    if (!scan->body) return;
+    AutodiffProblem::Inside inside{scan->body, {}};
+    for (NodeId id : path) {
+      if (expanded != bodies_.end()) id = expanded->second[id.at()];
+      if (id.at() < inside.body->size() && (inside.path.empty() || inside.path.back() != id)) inside.path.push_back(id);
+    }
+    if (inside.path.empty()) return;
+    scan = &(*inside.body)[inside.path.back()];
+    problem.inside.push_back(std::move(inside));
+    if (expanded != bodies_.end()) return;
+  }
 }
 
 // No cotangent reached x. Says what stands between: nothing at all, or the first barrier on a path.
@@ -166,7 +231,7 @@ void Expansion::explain_missing(NodeId grad) {
   NodeId source_y = source_[grad].operands[0], source_x = source_[grad].operands[1];
   NodeId y = renamed_[source_y.at()], x = renamed_[source_x.at()];
   std::string from = describe(source_, source_y), to = describe(source_, source_x);
-  std::vector<NodeId> path = x ? path_between(graph(), y, x, false) : std::vector<NodeId>{};
+  std::vector<NodeId> path = x ? all_.path(graph(), y, x) : std::vector<NodeId>{};
   auto no_path = [&](size_t length, std::string reason) {
     NodeId at = length ? path[length - 1] : NodeId{};
     path.resize(length);
@@ -176,9 +241,14 @@ void Expansion::explain_missing(NodeId grad) {
     const Node& n = graph()[path[i]];
     size_t operand = size_t(std::find(n.operands.begin(), n.operands.end(), path[i + 1]) - n.operands.begin());
     std::vector<NodeId> head(path.begin(), path.begin() + std::ptrdiff_t(i) + 1);
+    if (n.op->kind == OpKind::Scan && i > 0) {
+      auto index = static_cast<size_t>(graph()[path[i - 1]].attrs.integer("index"));
+      if (!open_.through(n)[operand][index])
+        return no_path(i + 1, fmt::format("{} depends on {} only through values inside a scan that carry no derivative", from, to));
+    }
     switch (barrier(graph(), path[i], operand)) {
       case Barrier::None: continue;
-      case Barrier::NotDifferentiable: return refuse(grad, path[i], head);
+      case Barrier::NotDifferentiable: return refuse(grad, {path[i]}, head);
       case Barrier::NotFloat:  // a cast from an integer or condition: what made it says why
         if (graph()[path[i + 1]].op->not_differentiable) continue;
         return no_path(i + 1, fmt::format("{} depends on {} only through the {} value of {}, which carries no derivative", from,

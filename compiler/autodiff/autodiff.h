@@ -11,6 +11,14 @@ struct AutodiffProblem {
   NodeId node;                // the operation in the way (NotDifferentiable)
   std::vector<NodeId> path;   // from y down to it
   std::string reason;
+  // The scan body that all these ids are of; null for the graph itself.
+  std::shared_ptr<const Graph> body{};
+  // Where node is a scan: the way on inside it, from an output of its body to the operation in the way or to a scan in it, and so on.
+  struct Inside {
+    std::shared_ptr<const Graph> body;
+    std::vector<NodeId> path;
+  };
+  std::vector<Inside> inside{};
 };
 
 struct AutodiffResult {
@@ -20,7 +28,8 @@ struct AutodiffResult {
 
 // Expands every Grad(y, x) node, innermost first, by reverse mode: dy/dx becomes ordinary nodes (Grad has x's type, so it can be
 // differentiated again). Primal nodes keep their order and names; adjoints are named "d(y)/d(name)" where the primal has a name,
-// and carry the primal's origins plus a Derivation.
+// and carry the primal's origins plus a Derivation. Grad nodes in the body of a scan
+// are expanded there, before anything is differentiated through the scan.
 AutodiffResult expand_gradients(const Graph& graph);
 
 }  // namespace gradc

@@ -130,28 +130,32 @@ Elaboration Session::elaborate(const ElaborateRequest& request) {
   return std::move(*meaning);
 }
 
-// The chain of the user's names from the value differentiated to the operation in the way.
-static std::string path_text(const std::vector<NodeId>& path, const Graph& graph) {
+// The chain of the user's names from the value differentiated to the operation in the way, into the bodies of scans.
+static std::string path_text(const AutodiffProblem& p, const Graph& graph) {
   std::string text;
-  for (NodeId id : path) {
-    const Node& n = graph[id];
-    std::string step = n.name ? n.name.str() : n.op->name;
-    if (!text.empty()) text += " <- ";
-    text += step;
-  }
+  auto append = [&](const std::vector<NodeId>& path, const Graph& g) {
+    for (NodeId id : path) {
+      const Node& n = g[id];
+      if (n.op->kind == OpKind::Result && !n.name) continue;  // the scan comes next
+      text += (text.empty() ? "" : " <- ") + (n.name ? n.name.str() : n.op->name);
+    }
+  };
+  append(p.path, graph);
+  for (const AutodiffProblem::Inside& inside : p.inside) append(inside.path, *inside.body);
   return text;
 }
 
-void Session::report(const AutodiffProblem& p, const Graph& graph) {
-  auto span_of = [&](NodeId id) -> SourceSpan {
-    if (!id || !graph[id].provenance) return {};
-    for (OriginId origin : graph.provenance.get(graph[id].provenance).origins) {
-      if (SourceSpan span = graph.provenance.user_span(origin, sources)) return span;
+void Session::report(const AutodiffProblem& p, const Graph& whole) {
+  const Graph& graph = p.body ? *p.body : whole;
+  auto span_of = [&](const Node& n) -> SourceSpan {
+    if (!n.provenance) return {};
+    for (OriginId origin : whole.provenance.get(n.provenance).origins) {
+      if (SourceSpan span = whole.provenance.user_span(origin, sources)) return span;
     }
     return {};
   };
-  SourceSpan at = span_of(p.grad);
   const Node& grad = graph[p.grad];
+  SourceSpan at = span_of(grad);
   std::string of = graph.label(grad.operands[0]), wrt = graph.label(grad.operands[1]);
   switch (p.kind) {
     case AutodiffProblem::NotScalar:
@@ -164,8 +168,9 @@ void Session::report(const AutodiffProblem& p, const Graph& graph) {
       break;
     }
     case AutodiffProblem::NotDifferentiable: {
-      auto& d = diagnostics.report(DiagnosticKind::GradNotDifferentiable, at, of, wrt, graph[p.node].op->name, p.reason);
-      d.note(span_of(p.node), fmt::format("the path is {}", path_text(p.path, graph)));
+      const Node& in_the_way = p.inside.empty() ? graph[p.node] : (*p.inside.back().body)[p.inside.back().path.back()];
+      auto& d = diagnostics.report(DiagnosticKind::GradNotDifferentiable, at, of, wrt, in_the_way.op->name, p.reason);
+      d.note(span_of(in_the_way), fmt::format("the path is {}", path_text(p, graph)));
       d.note("stop_gradient(...) says that no derivative should pass here");
       break;
     }

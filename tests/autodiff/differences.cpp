@@ -1,11 +1,14 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include "compiler/autodiff/autodiff.h"
 #include "compiler/ops/expr.h"
+#include "compiler/ops/ops.h"
 #include "tests/support/fixture.h"
 #include "tests/support/random_graph.h"
+#include "tests/support/unroll.h"
 
 // Derivatives of random graphs against differences along random directions, in f64.
 using namespace gradc;
@@ -98,6 +101,38 @@ Graph expanded(const Graph& g) {
   return r.graph;
 }
 
+// All operations, also of bodies.
+std::vector<const Op*> operations(const Graph& g) {
+  std::vector<const Op*> list;
+  for (size_t i = 0; i < g.size(); ++i) {
+    list.push_back(g[NodeId(i)].op);
+    if (!g[NodeId(i)].body) continue;
+    std::vector<const Op*> inner = operations(*g[NodeId(i)].body);
+    list.insert(list.end(), inner.begin(), inner.end());
+  }
+  return list;
+}
+
+// Sums are in another order: they differ by rounding, relative to the largest value anywhere.
+bool same_outputs(const Graph& a, const Graph& b, const Inputs& inputs) {
+  auto x = evaluate(a, inputs), y = evaluate(b, inputs);
+  double scale = 1;
+  Interpreter all(a, inputs);
+  for (size_t i = 0; i < a.size(); ++i) {
+    const Tensor& t = all.value(NodeId(i));
+    for (int64_t k = 0; is_float(t.type.element) && k < t.type.count(); ++k) scale = std::max(scale, std::abs(t.at(k)));
+  }
+  for (const auto& [name, want] : y) {
+    for (int64_t k = 0; k < want.type.count(); ++k) {
+      double got = x.at(name).at(k);
+      if (std::abs(got - want.at(k)) <= 1e-12 * scale) continue;
+      UNSCOPED_INFO(name.str() << "[" << k << "] = " << got << ", not " << want.at(k));
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 TEST_CASE("gradients of random graphs equal differences") {
@@ -110,6 +145,37 @@ TEST_CASE("gradients of random graphs equal differences") {
     REQUIRE(some_direction_agrees(e, "loss", g.inputs, seed));
   }
   CHECK(compared > 300);
+}
+
+TEST_CASE("gradients of random graphs with scans equal differences, and those of the steps written out") {
+  int compared = 0, nested = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    RandomGraph g = random_graph({.seed = seed, .operations = 14, .gradients = true, .smooth = true, .scans = 2});
+    std::vector<const Op*> ops = operations(g.graph);
+    if (std::find(ops.begin(), ops.end(), &op<ops::Scan>()) == ops.end()) continue;
+    ++compared;
+    nested += std::count(ops.begin(), ops.end(), &op<ops::Scan>()) > 1;
+    INFO(show(g));
+    Graph e = expanded(g.graph);
+    REQUIRE(some_direction_agrees(e, "loss", g.inputs, seed));
+    REQUIRE(same_outputs(e, expanded(unrolled(g.graph)), g.inputs));
+  }
+  CHECK(compared > 60);
+  CHECK(nested > 10);
+}
+
+TEST_CASE("second derivatives of random graphs with scans equal those of the steps written out") {
+  int compared = 0;
+  for (uint64_t seed = 2000; seed < 2200; ++seed) {
+    RandomGraph g = random_graph({.seed = seed, .operations = 9, .gradients = true, .smooth = true, .scans = 2});
+    std::vector<const Op*> ops = operations(g.graph);
+    if (std::find(ops.begin(), ops.end(), &op<ops::Scan>()) == ops.end()) continue;
+    ++compared;
+    INFO(show(g));
+    Graph with_second = with_second_order(g.graph);
+    REQUIRE(same_outputs(expanded(with_second), expanded(unrolled(with_second)), g.inputs));
+  }
+  CHECK(compared > 30);
 }
 
 TEST_CASE("second derivatives of random graphs equal differences of the first") {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/autodiff/dependence.h"
 #include "compiler/ops/expr.h"
 #include "compiler/ops/ops.h"
 #include "compiler/support/error.h"
@@ -62,7 +63,6 @@ Expr Generator::scalar_input(const char* role, Element element, double value) {
   return e;
 }
 
-// Evaluates what was added since the last call. False where a value is out of bounds; such nodes stay out of the pool.
 bool Generator::track() {
   bool sane = true;
   for (size_t i = values_.size(); i < b.graph().size(); ++i) {
@@ -75,7 +75,7 @@ bool Generator::track() {
       values_.push_back(evaluate_node(n, operands));
     }
     const Tensor& v = values_.back();
-    for (int64_t k = 0; k < n.type.count() && sane; ++k) sane = std::abs(v.at(k)) <= max_magnitude;
+    for (int64_t k = 0; k < n.type.count() && sane && n.type.element != Element::None; ++k) sane = std::abs(v.at(k)) <= max_magnitude;
   }
   return sane;
 }
@@ -175,12 +175,6 @@ Expr Generator::make_bool(const Type& t) {
 
 // ---- growing ----
 
-// Whether a derivative of a value at `node` passes to an operand.
-bool Generator::passes(const Node& n, size_t operand) const {
-  return n.op->kind != OpKind::StopGradient && !n.op->not_differentiable && !(n.op->index_operands >> operand & 1) &&
-         is_float(n.type.element) && is_float(out.graph[n.operands[operand]].type.element);
-}
-
 // A scalar of several of the newest values. The ends come first, so that little of the graph is dead.
 Expr Generator::loss() {
   std::vector<bool> used(b.graph().size(), false);
@@ -206,16 +200,11 @@ Expr Generator::loss() {
 }
 
 std::vector<NodeId> Generator::inputs_behind(NodeId y) const {
-  std::vector<bool> reached(y.at() + 1, false);
+  Dependence open(Dependence::Open);
   std::vector<NodeId> inputs;
-  reached[y.at()] = true;
   for (size_t i = y.at() + 1; i-- > 0;) {
-    if (!reached[i]) continue;
     const Node& n = out.graph[NodeId(i)];
-    if (n.op->kind == OpKind::Input) inputs.push_back(NodeId(i));
-    for (size_t k = 0; k < n.operands.size(); ++k) {
-      if (passes(n, k)) reached[n.operands[k].at()] = true;
-    }
+    if (n.op->kind == OpKind::Input && is_float(n.type.element) && !open.path(out.graph, y, NodeId(i)).empty()) inputs.push_back(NodeId(i));
   }
   return inputs;
 }
@@ -232,14 +221,10 @@ void Generator::add_gradients(Expr y) {
 }
 
 RandomGraph Generator::run() {
-  std::vector<const Op*> ops;
-  for (const Op* op : op_registry().all()) {
-    if (drawable(*op, options) && (!options.allow || options.allow(*op))) ops.push_back(op);
-  }
-  GRADC_ASSERT(!ops.empty(), "no operation may be drawn");
+  std::vector<const Op*> ops = drawable_operations(options);
   for (int64_t i = rng.between(2, 3); i > 0; --i) admit(float_input(sizes_of_rank(rng.between(i == 1 ? 1 : 0, 3))));
   for (int i = 0; i < options.operations; ++i) {
-    if (auto e = draw(*this, *rng.pick(ops))) admit(*e);
+    if (auto e = draw_any(*this, ops)) admit(*e);
   }
   Expr y = loss();
   out.graph.outputs.push_back({"loss", OutputKind::Value, y.id});
@@ -248,6 +233,15 @@ RandomGraph Generator::run() {
   out.graph = out.graph.compacted();
   keep_used_inputs(out);
   return std::move(out);
+}
+
+std::vector<const Op*> drawable_operations(const RandomGraphOptions& options) {
+  std::vector<const Op*> ops;
+  for (const Op* op : op_registry().all()) {
+    if (drawable(*op, options) && (!options.allow || options.allow(*op))) ops.push_back(op);
+  }
+  GRADC_ASSERT(!ops.empty(), "no operation may be drawn");
+  return ops;
 }
 
 void keep_used_inputs(RandomGraph& g) {

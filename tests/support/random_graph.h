@@ -35,6 +35,7 @@ struct RandomGraphOptions {
   // Leaves out what central differences disagree with: stop_gradient, steps such as floor, and casts to float.
   bool smooth = false;
   bool wide = false;               // reduced axes and products up to a few hundred long, for code generators' main loops
+  int scans = 0;                   // scans in scans: 0 for none, 1 for plain ones, 2 for scans with scans in their bodies, ...
   std::function<bool(const Op&)> allow;  // operations that may be drawn; all where empty
 };
 

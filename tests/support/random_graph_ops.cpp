@@ -270,7 +270,8 @@ Expr draw_view(Generator& g, const Op& op) {
 }  // namespace
 
 bool drawable(const Op& op, const RandomGraphOptions& options) {
-  if (op.kind == OpKind::Input || op.kind == OpKind::Grad || op.swept) return false;
+  if (op.kind == OpKind::Input || op.kind == OpKind::Grad || op.kind == OpKind::Result) return false;
+  if (op.kind == OpKind::Scan) return options.scans > 0;
   bool step = op.kind == OpKind::StopGradient || (op.not_differentiable && op.kind == OpKind::Pointwise &&
                                                   !op.infer({{Element::Bool, {}}}, {}).type && op.arity == 1);
   return !(options.smooth && step);
@@ -280,8 +281,8 @@ std::optional<Expr> draw(Generator& g, const Op& op) {
   switch (op.kind) {
     case OpKind::Input:
     case OpKind::Grad:
-    case OpKind::Scan:
     case OpKind::Result: return std::nullopt;
+    case OpKind::Scan: return draw_scan(g);
     case OpKind::Constant:
       return constant(g.b, g.rng.uniform(-2, 2), unnamed(g.options.element, g.sizes_of_rank(g.rng.between(0, 3))));
     case OpKind::Iota: return draw_iota(g);

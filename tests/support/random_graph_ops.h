@@ -29,6 +29,13 @@ class Generator {
   Expr scalar_input(const char* role, Element element, double value);  // seed and step
   std::vector<int64_t> sizes_of_rank(int64_t rank);
   Range range(Expr e);
+  const Tensor& value(Expr e) {
+    track();
+    return values_[e.id.at()];
+  }
+  // Evaluates what was added since the last call. False where a value is out of bounds; such nodes stay out of the pool.
+  bool track();
+  void admit(Expr e);
 
   RandomGraphOptions options;
   Rng rng;
@@ -36,13 +43,10 @@ class Generator {
   GraphBuilder b;
 
  private:
-  bool track();
-  void admit(Expr e);
   Expr float_input(const std::vector<int64_t>& sizes);
   Expr float_constant(const Type& t);
   Expr make_float(const Type& t);
   Expr make_bool(const Type& t);
-  bool passes(const Node& n, size_t operand) const;
   Expr loss();
   std::vector<NodeId> inputs_behind(NodeId y) const;
   void add_gradients(Expr y);
@@ -53,6 +57,10 @@ class Generator {
 };
 
 bool drawable(const Op& op, const RandomGraphOptions& options);
+std::vector<const Op*> drawable_operations(const RandomGraphOptions& options);
+std::optional<Expr> draw_scan(Generator& g);
+// Any of these operations; where there are scans, one in eight is one.
+std::optional<Expr> draw_any(Generator& g, const std::vector<const Op*>& ops);
 // A node of this operation on random operands; nothing where none fit. Every operation of the registry is known.
 std::optional<Expr> draw(Generator& g, const Op& op);
 void keep_used_inputs(RandomGraph& g);

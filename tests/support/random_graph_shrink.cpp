@@ -76,7 +76,7 @@ std::vector<bool> behind_grad(const Graph& g) {
 std::vector<RandomGraph> smaller(const RandomGraph& g, NodeId id, bool has_value) {
   const Node& n = g.graph[id];
   std::vector<RandomGraph> list;
-  if (n.operands.empty()) return list;
+  if (n.operands.empty() || n.type.element == Element::None) return list;
   if (has_value) list.push_back(cut(g, id, Interpreter(g.graph, g.inputs).value(id)));
   for (NodeId operand : n.operands) {
     if (g.graph[operand].type == n.type) list.push_back(bypass(g, id, operand));
