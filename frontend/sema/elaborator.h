@@ -5,6 +5,7 @@
 
 #include "compiler/ops/expr.h"
 #include "frontend/sema/program.h"
+#include "frontend/sema/scan_body.h"
 #include "frontend/sema/value.h"
 
 namespace gradc::sema {
@@ -36,6 +37,7 @@ struct Frame {
   std::map<std::string, int> own_counts;
   std::map<std::string, int>* counts = nullptr;  // layers seen per base; a function shares its caller's
   std::map<Symbol, SourceSpan> assigned;    // names bound by statements of this body
+  std::map<Symbol, SourceSpan> outside;     // in a scan: names bound around it, which a step cannot bind
   std::map<Symbol, Symbol> dim_names;       // this body's name of a dimension -> the caller's
   const Type* theta = nullptr;              // Optimizer: the parameter being updated
   int depth = 0;
@@ -61,6 +63,29 @@ struct Objective {
 struct GuardedCopy {
   NodeId node, condition;
   bool sense = true;
+};
+
+// A scan whose body is being elaborated. Its nodes stand in the graph around it, from `begin` on, until the body is complete.
+struct ScanLevel {
+  struct Carry {
+    Symbol name;
+    std::string state;  // its path, where a layer's state is carried
+    Expr first, input;
+    SourceSpan span;
+    Expr next{};
+  };
+  struct Sequence {
+    Expr all, element;
+  };
+  ScanLevel* outer = nullptr;
+  bool initial = false;  // in the graph of initial values
+  Dim time;
+  size_t begin = 0;
+  std::vector<Carry> carries;
+  std::vector<Sequence> sequences;
+  bool emitted = false;
+  std::vector<Expr> emissions;
+  SourceSpan emitted_at;
 };
 
 struct Builtin;
@@ -181,6 +206,7 @@ class Elaborator {
 
   // shapes.cpp
   Type declared_type(const ast::ShapeType& t, const Type* like = nullptr);
+  void name_axis(const Value& v, size_t axis, Symbol name);
   void unify(const ast::ShapeType& t, Value& v, const std::string& what, SourceSpan at);
   void check_result(const ast::ShapeType& t, Value& v, SourceSpan at);
   Element element_of(const ast::ShapeType& t);
@@ -210,6 +236,31 @@ class Elaborator {
   Labelled labelled_pointwise(const std::vector<Labelled>& parts, SourceSpan at, const std::function<Value(const std::vector<Value>&)>& build);
   Value spread(const Labelled& from, const std::vector<Symbol>& labels, SourceSpan at);
 
+  // scan.cpp
+  struct ScanValue {
+    std::optional<Value> emissions, carries;
+  };
+  struct ScanSequence {
+    Expr all;          // time in front
+    size_t place = 0;  // where it was
+    const ast::ScanInput* syntax = nullptr;
+  };
+  ScanValue scan(const ast::Scan& s);
+  Value scan_value(const ast::Scan& s);                                                       // as an expression
+  Value scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s, SourceSpan at);  // on the right of `=`
+  std::vector<ScanSequence> scan_sequences(const ast::Scan& s);
+  ScanSequence scan_sequence(const ast::ScanInput& i, const ast::Scan& s, const std::optional<Value>& axis);
+  std::vector<ScanLevel::Carry> first_values(const ast::Scan& s);
+  void scan_body(const ast::Scan& s, ScanLevel& level, const std::vector<ScanSequence>& sequences);
+  ScanResults leave_scan(const ast::Scan& s, ScanLevel& level, int64_t segment);
+  Expr next_value(const ScanLevel::Carry& carry, const Binding& binding, SourceSpan first);
+  int64_t segment_of(const ast::Scan& s);
+  Expr add_element(ScanLevel& level, Expr sequence, Symbol name);
+  Expr add_carry(ScanLevel& level, ScanLevel::Carry carry);
+  Value carried_state(const std::string& path, Symbol name, SourceSpan at);
+  void emit(const ast::Emit& e);
+  Graph without_moved(Graph g, const std::vector<NodeId>& moved) const;
+
   // guard.cpp
   Value guard(const Value& branch, const Value& condition, bool sense);
 
@@ -237,6 +288,9 @@ class Elaborator {
   const Type* expected_ = nullptr;
   Frame* frame_ = nullptr;
   int loop_depth_ = 0;
+  ScanLevel* scan_ = nullptr;
+  std::vector<NodeId> moved_, moved_initial_;      // nodes that went into bodies of scans
+  std::map<int32_t, NodeId> sequence_of_;          // of an element
   int64_t work_ = 0;
   bool too_large_ = false;
   int evaluate_depth_ = 0;

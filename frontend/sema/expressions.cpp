@@ -300,10 +300,7 @@ Value Elaborator::evaluate(const ast::Expr& e) {
             GRADC_ASSERT(last, "an if expression ends with its value");
             return evaluate(*last->value);
           },
-          [&](const ast::Scan&) -> Value {
-            report(DiagnosticKind::NotAvailable, e.span, "scan");
-            abort();
-          }},
+          [&](const ast::Scan& s) -> Value { return scan_value(s); }},
       e.node);
 }
 

@@ -47,7 +47,13 @@ void Elaborator::limit_index(const Value& index, int64_t limit, const std::strin
   auto* t = index.as<TensorRef>();
   if (!t || t->initial) return;
   NodeId id = t->node;
-  while (graph_[id].op->kind == OpKind::View || graph_[id].op->kind == OpKind::Reshape) id = graph_[id].operands[0];
+  for (bool same = true; same;) {
+    OpKind kind = graph_[id].op->kind;
+    auto element = sequence_of_.find(id.index);
+    if (element != sequence_of_.end()) id = element->second;
+    else if (kind == OpKind::View || kind == OpKind::Reshape) id = graph_[id].operands[0];
+    else same = false;
+  }
   auto it = input_of_.find(id.index);
   if (it == input_of_.end()) return;
   InputInfo& info = out_.inputs[it->second];
@@ -80,7 +86,16 @@ Expr Elaborator::uniform_random(const std::vector<Dim>& dims, SourceSpan at) {
   uint32_t site = fnv1a(fmt::format("{}#{}", key, count));
   while (!sites_.insert(site).second) site = site * 2654435761u + 1;
   Element element = expected_shape() ? expected_->element : model_element();
-  return random(seed_input(), step_input(), site, {element, dims});
+  // In a scan: drawn outside for all steps at once, and read as a sequence by each scan in turn.
+  std::vector<ScanLevel*> levels;
+  for (ScanLevel* l = scan_; l && l->initial == in_initial_; l = l->outer) levels.insert(levels.begin(), l);
+  std::vector<Dim> all;
+  for (const ScanLevel* l : levels) all.push_back(l->time);
+  all.insert(all.end(), dims.begin(), dims.end());
+  check_size(all, at);
+  Expr drawn = random(seed_input(), step_input(), site, {element, all});
+  for (ScanLevel* l : levels) drawn = add_element(*l, drawn, {});
+  return drawn;
 }
 
 std::optional<Elaboration> Elaborator::model(const ast::Model& model, const std::vector<Objective>& objectives) {
@@ -98,8 +113,8 @@ std::optional<Elaboration> Elaborator::model(const ast::Model& model, const std:
   }
   if (diagnostics_.has_errors()) return std::nullopt;
   check_unused(objectives);
-  out_.graph = std::move(graph_);
-  out_.init = std::move(init_);
+  out_.graph = without_moved(std::move(graph_), moved_);
+  out_.init = without_moved(std::move(init_), moved_initial_);
   return std::move(out_);
 }
 

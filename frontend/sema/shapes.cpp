@@ -68,6 +68,13 @@ Type Elaborator::input_type(const ast::Parameter& p) {
   return declared_type(*p.type);
 }
 
+// An axis without a name takes that of the signature, where the name says what it is ([N, T]; not the n of [..., n]), so that
+// `along T` and `axis = T` find it in the body.
+void Elaborator::name_axis(const Value& v, size_t axis, Symbol name) {
+  auto* ref = v.as<TensorRef>();
+  if (std::isupper(static_cast<unsigned char>(name.str()[0]))) builder().graph().edit(ref->node).type.dims[axis].name = name;
+}
+
 // Holds a tensor against a signature: binds names that are free, checks those that are bound.
 void Elaborator::unify(const ast::ShapeType& t, Value& v, const std::string& what, SourceSpan at) {
   if (!is_tensor(v) && !v.as<Num>()) {
@@ -114,12 +121,14 @@ void Elaborator::unify(const ast::ShapeType& t, Value& v, const std::string& wha
       if (n && !bound) {
         frame_->scope->names[n->name] = {number(static_cast<double>(have.size), n->name), t.dims[i].span};
         if (have.name) frame_->dim_names[n->name] = have.name;
+        else name_axis(v, axis - 1, n->name);
         dim_names_.insert(n->name);
       } else if (pass == 1 || n) {
         int64_t size = bound ? integer_of(bound->value, t.dims[i].span, "a size") : dimension(*t.dims[i].size);
         if (size != have.size)
           mismatch(n ? fmt::format("{} is {}, but axis {} has size {}", n->name, size, axis - 1, have.size)
                      : fmt::format("axis {} should have size {}, but has {}", axis - 1, size, have.size));
+        if (n && !have.name) name_axis(v, axis - 1, n->name);
       }
     }
   }
@@ -147,6 +156,11 @@ int64_t Elaborator::axis_of(const Value& v, const Type& t, SourceSpan at) {
   auto rank = static_cast<int64_t>(t.rank());
   Symbol by_name = v.as<AxisName>() ? v.as<AxisName>()->name : v.as<Num>() ? v.as<Num>()->dim : Symbol();
   if (by_name) {
+    // A body's own name of an axis is not what the caller's tensors call it.
+    Symbol written = by_name;
+    if (auto known = frame_->dim_names.find(by_name); known != frame_->dim_names.end()) by_name = known->second;
+    auto has = [&](Symbol name) { return std::any_of(t.dims.begin(), t.dims.end(), [&](const Dim& d) { return d.name == name; }); };
+    if (!has(by_name)) by_name = written;
     for (size_t i = 0; i < t.rank(); ++i) {
       if (t.dims[i].name == by_name) return static_cast<int64_t>(i);
     }

@@ -44,10 +44,7 @@ void Elaborator::execute(const ast::Stmt& s) {
                                  if (const ast::Block* block = taken(i)) run(*block);
                                },
                                [&](const ast::For& f) { loop(f); },
-                               [&](const ast::Emit&) {
-                                 report(DiagnosticKind::NotAvailable, s.span, "emit outside scan");
-                                 abort();
-                               },
+                               [&](const ast::Emit& e) { emit(e); },
                                [&](const ast::Return& r) {
                                  if (frame_->kind == Frame::Model) {
                                    report(DiagnosticKind::ReturnInModel, s.span);
@@ -95,6 +92,12 @@ std::string Elaborator::base_of(Symbol name) const {
 }
 
 void Elaborator::check_assignable(const ast::Ident& name) {
+  if (auto around = frame_->outside.find(name.name); around != frame_->outside.end() && !frame_->assigned.count(name.name)) {
+    Diagnostic& d = report(DiagnosticKind::ScanOuterName, name.span, name.name);
+    d.note(around->second, fmt::format("'{}' has its value from here", name.name));
+    d.note(fmt::format("what changes from step to step is carried: 'with {0} = ...', and the last value is bound on the left of the scan", name.name));
+    abort();
+  }
   auto [it, fresh] = frame_->assigned.try_emplace(name.name, name.span);
   if (fresh || loop_depth_ > 0) return;
   report(DiagnosticKind::AssignedTwice, name.span, name.name).note(it->second, fmt::format("'{}' has its value from here", name.name));
@@ -133,6 +136,7 @@ void Elaborator::assign(const ast::Ident& name, Value v) {
 
 void Elaborator::bind_group(const std::vector<ast::Target>& targets, const Value& v, SourceSpan at) {
   const ListValue* list = v.list();
+  if (targets.size() == 1 && v.as<TensorRef>()) return bind_target(targets[0], v, at);  // hs, (h) = scan ... with one carry
   if (!list || list->items.size() != targets.size()) {
     report(DiagnosticKind::WrongCount, at, targets.size(), quote(at), list ? fmt::format("{} values", list->items.size()) : describe(v));
     abort();
@@ -151,7 +155,8 @@ void Elaborator::bind(const ast::Bind& s) {
   Value v;
   {
     Restore<std::string> base(frame_->base, base_of(names.front().name));
-    v = evaluate(*s.value);
+    auto* recurrence = ast::strip(*s.value).as<ast::Scan>();
+    v = recurrence ? scan_for(s.targets, *recurrence, s.value->span) : evaluate(*s.value);
   }
   if (v.as<Poison>()) abort();
   if (s.type) unify(*s.type, v, names.front().name.str(), s.value->span);
@@ -205,7 +210,7 @@ void Elaborator::param(const ast::Param& s) {
 
 void Elaborator::state(const ast::State& s) {
   std::string path = base_of(s.name.name);
-  if (auto known = parameters_.find(path); known != parameters_.end()) return declare(s.name, known->second);
+  if (parameters_.count(path)) return declare(s.name, carried_state(path, s.name.name, s.name.span));
   if (!s.type && !frame_->theta) {
     report(DiagnosticKind::StateWithoutShape, s.name.span, s.name.name);
     abort();
@@ -220,7 +225,7 @@ void Elaborator::state(const ast::State& s) {
   param_spans_[path] = s.name.span;
   name_depth_[v.as<TensorRef>()->node.index] = -1;
   graph_.edit(v.as<TensorRef>()->node).name = path;
-  declare(s.name, v);
+  declare(s.name, carried_state(path, s.name.name, s.name.span));
 }
 
 void Elaborator::update(const ast::Update& s) {

@@ -152,7 +152,7 @@ struct If {
   std::optional<Block> otherwise;  // else
 };
 
-// scan x_t in x, m_t in m along T with h = ..., c = ... { ...; emit h }
+// scan x_t in x, m_t in m along T reversed recompute every 8 with h = ..., c = ... { ...; emit h }
 struct ScanInput {
   Ident item;
   ExprPtr sequence;
@@ -161,9 +161,17 @@ struct ScanCarry {
   Ident name;
   ExprPtr initial;
 };
+// Without `every`, `recompute` means one step at a time.
+struct Recompute {
+  SourceSpan span;
+  ExprPtr every;  // null: 1
+};
 struct Scan {
+  SourceSpan head;  // before the body
   std::vector<ScanInput> inputs;
-  ExprPtr axis;
+  ExprPtr axis;  // null: sequences have one axis
+  bool reversed = false;
+  std::optional<Recompute> recompute;
   std::vector<ScanCarry> carries;
   Block body;
 };

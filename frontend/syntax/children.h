@@ -38,7 +38,8 @@ void for_each_child(const Expr& e, F&& f) {
                  },
                  [&](const Scan& x) {
                    for (const ScanInput& i : x.inputs) f(*i.sequence);
-                   f(*x.axis);
+                   if (x.axis) f(*x.axis);
+                   if (x.recompute && x.recompute->every) f(*x.recompute->every);
                    for (const ScanCarry& c : x.carries) f(*c.initial);
                  },
              },

@@ -78,7 +78,10 @@ std::string Inline::if_chain(const If& x) const {
 std::string Inline::scan_head(const Scan& x) const {
   std::string inputs =
       joined(x.inputs, [&](const ScanInput& i) { return fmt::format("{} in {}", i.item.name, expr(*i.sequence)); });
-  std::string out = fmt::format("scan {} along {}", inputs, expr(*x.axis));
+  std::string out = "scan " + inputs;
+  if (x.axis) out += " along " + expr(*x.axis);
+  if (x.reversed) out += " reversed";
+  if (x.recompute) out += x.recompute->every ? " recompute every " + expr(*x.recompute->every) : " recompute";
   if (x.carries.empty()) return out;
   return out + " with " +
          joined(x.carries, [&](const ScanCarry& c) { return fmt::format("{} = {}", c.name.name, expr(*c.initial)); });

@@ -286,7 +286,7 @@ ExprPtr Parser::if_value() {
   return finish_if(std::move(chain), since(first));
 }
 
-// scan x_t in x along T with h = e, c = e { ... }
+// scan x_t in x along T reversed recompute every n with h = e, c = e { ... }: all after the sequences may be left out.
 ExprPtr Parser::scan() {
   size_t first = at_;
   take();
@@ -296,8 +296,13 @@ ExprPtr Parser::scan() {
     expect_word("in", "'in' and the sequence");
     out.inputs.push_back({item, expression("after 'in'")});
   } while (accept(Tok::Comma));
-  expect_word("along", "'along' and the axis");
-  out.axis = expression("after 'along'");
+  if (accept_word("along")) out.axis = expression("after 'along'");
+  out.reversed = accept_word("reversed");
+  if (size_t word = at_; accept_word("recompute")) {
+    out.recompute.emplace();
+    if (accept_word("every")) out.recompute->every = expression("after 'every'");
+    out.recompute->span = since(word);
+  }
   if (accept_word("with")) {
     do {
       ast::Ident name = expect_name("the name of a carried value");
@@ -305,6 +310,8 @@ ExprPtr Parser::scan() {
       out.carries.push_back({name, expression("after '='")});
     } while (accept(Tok::Comma));
   }
+  if (at(Tok::Word) && !fresh_line()) fail_scan_head();
+  out.head = since(first);
   out.body = block("the scan's body", BlockUse::Statements, Place::Scan);
   return make(since(first), std::move(out));
 }

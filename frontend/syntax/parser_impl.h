@@ -59,6 +59,7 @@ class Parser {
   [[noreturn]] void fail_assignment();
   [[noreturn]] void fail_item();
   [[noreturn]] void fail_too_deep(SourceSpan span);
+  [[noreturn]] void fail_scan_head();
   void check_foreign_word();  // throws
   void check_invalid();       // throws where the lexer has already reported the token
   std::string found() const;

@@ -134,7 +134,9 @@ class TreePrinter {
     line("scan");
     nest([&] {
       for (const ScanInput& i : x.inputs) bound(fmt::format("item {}", i.item.name), {}, i.sequence.get());
-      bound("along", {}, x.axis.get());
+      if (x.axis) bound("along", {}, x.axis.get());
+      if (x.reversed) line("reversed");
+      if (x.recompute) bound("recompute", x.recompute->span, x.recompute->every.get());
       for (const ScanCarry& c : x.carries) bound(fmt::format("carry {}", c.name.name), {}, c.initial.get());
       line("do");
       nest([&] { block(x.body); });

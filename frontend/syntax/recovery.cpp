@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "compiler/support/text.h"
 #include "frontend/syntax/parser_impl.h"
 
@@ -186,6 +188,14 @@ void Parser::fail_item() {
   Restore<size_t> quote_the_token(nest_, 1);
   report(ExpectedDeclaration, t.span, found())
       .note("a file holds declarations: use, dim, fn, layer, model, train, optimizer and derivative");
+  throw SyntaxError{};
+}
+
+// A word between the head of a scan and its body: misspelt, or out of its place.
+void Parser::fail_scan_head() {
+  const std::initializer_list<std::string_view> words{"along", "reversed", "recompute", "with"};
+  if (std::find(words.begin(), words.end(), peek().text) == words.end()) fail_expected("the scan's body", words);
+  report(ExpectedToken, found_span(), "the scan's body", found()).note("the parts of a scan come in the order along, reversed, recompute, with");
   throw SyntaxError{};
 }
 

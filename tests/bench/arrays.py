@@ -174,7 +174,18 @@ def gpt(vocabulary=256, width=128, layers=4, time=128, batch=16):
     return p, dict(token=table[:, :-1].copy(), next=table[:, 1:].copy())
 
 
-WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, cnn=cnn, resnet=resnet, gpt=gpt, elementwise=elementwise, pinn=pinn)
+def lstm(vocabulary=96, width=64, hidden=256, time=64, batch=32):
+    p, bound = Parameters(), 1.0 / math.sqrt(hidden)
+    p.add("emb", "x.table", symmetric(1, 0, (vocabulary, width), 0.1))
+    p.add("wx", "hs.Wx", symmetric(1, 1, (4 * hidden, width), bound).T)
+    p.add("wh", "hs.Wh", symmetric(1, 2, (4 * hidden, hidden), bound).T)
+    p.add("bias", "hs.b", symmetric(1, 3, (4 * hidden,), bound))
+    p.linear("out", "logits", hidden, vocabulary)
+    table = integers(0, (batch, time + 1), vocabulary)
+    return p, dict(token=table[:, :-1].copy(), next=table[:, 1:].copy())
+
+
+WORKLOADS = dict(tiny=tiny, mlp=mlp, mlp_wide=mlp_wide, cnn=cnn, resnet=resnet, lstm=lstm, gpt=gpt, elementwise=elementwise, pinn=pinn)
 
 
 def main():

@@ -84,6 +84,22 @@ TEST_CASE("scan holds its inputs, axis, carries and body") {
   CHECK(scan->body.statements[0].as<ast::Emit>()->value->as<ast::Tuple>()->elements.size() == 2);
 }
 
+TEST_CASE("scan: axis, direction, recomputation and carries may be left out") {
+  Body b("a = scan k in 0..8 { emit k }\nb = scan u in x along 1 reversed recompute every 4 with h = 0 { h = u }\nc = scan u in x recompute { emit u }");
+  auto scan = [&](size_t i) -> const ast::Scan& { return *b.statements()[i].as<ast::Bind>()->value->as<ast::Scan>(); };
+  CHECK_FALSE(scan(0).axis);
+  CHECK_FALSE(scan(0).reversed);
+  CHECK_FALSE(scan(0).recompute);
+  CHECK(scan(0).carries.empty());
+  CHECK(ast::inline_text(*scan(1).axis) == "1");
+  CHECK(scan(1).reversed);
+  REQUIRE(scan(1).recompute);
+  CHECK(ast::inline_text(*scan(1).recompute->every) == "4");
+  CHECK(scan(1).carries.size() == 1);
+  REQUIRE(scan(2).recompute);
+  CHECK_FALSE(scan(2).recompute->every);
+}
+
 TEST_CASE("train: settings, readers and several losses") {
   Parsed p(
       "train m {\n data = rows { x = 2; y = 1 }\n test = csv(\"t.csv\")\n batch = 4\n share = csv(\"a\")\n"
