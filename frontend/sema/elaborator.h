@@ -245,7 +245,7 @@ class Elaborator {
     size_t place = 0;  // where it was
     const ast::ScanInput* syntax = nullptr;
   };
-  ScanValue scan(const ast::Scan& s);
+  ScanValue run_scan(const ast::Scan& s);
   Value scan_value(const ast::Scan& s);                                                       // as an expression
   Value scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s, SourceSpan at);  // on the right of `=`
   std::vector<ScanSequence> scan_sequences(const ast::Scan& s);

@@ -40,7 +40,11 @@ Elaborator::ScanSequence Elaborator::scan_sequence(const ast::ScanInput& i, cons
   Value v = evaluate(*i.sequence);
   At here(*this, at);
   if (auto* r = v.as<RangeValue>()) {
-    Dim time{std::max<int64_t>(0, r->to - r->from), {}};
+    Dim time{r->to - r->from, {}};
+    if (time.size < 1) {
+      report(DiagnosticKind::ScanEmpty, at, quote(at), r->from, r->to);
+      abort();
+    }
     // 0..T is as long as T.
     auto* written = ast::strip(*i.sequence).as<ast::Range>();
     auto* end = written ? ast::strip(*written->to).as<ast::Name>() : nullptr;
@@ -76,12 +80,8 @@ std::vector<Elaborator::ScanSequence> Elaborator::scan_sequences(const ast::Scan
     SourceSpan at = i.sequence->span;
     const Dim time = q.all.type().dims[0];
     auto as_written = [](const ScanSequence& x) { return to_string(to_place(x.all, x.place).type()); };
-    if (time.size == 0) {
-      report(DiagnosticKind::ScanEmpty, at, quote(at), as_written(q), axis_text(time, q.place));
-      abort();
-    }
     if (!out.empty() && out[0].all.size(0) != time.size) {
-      const Dim& other = out[0].all.type().dims[0];
+      const Dim other = out[0].all.type().dims[0];
       report(DiagnosticKind::ScanLengths, at, quote(out[0].syntax->sequence->span), as_written(out[0]), other.size, axis_text(other, out[0].place), quote(at),
              as_written(q), time.size, axis_text(time, q.place));
       abort();
@@ -226,7 +226,7 @@ Expr Elaborator::next_value(const ScanLevel::Carry& carry, const Binding& bindin
 
 // ---- the whole ----
 
-Elaborator::ScanValue Elaborator::scan(const ast::Scan& s) {
+Elaborator::ScanValue Elaborator::run_scan(const ast::Scan& s) {
   At here(*this, s.head);
   int64_t segment = segment_of(s);
   std::vector<ScanSequence> sequences = scan_sequences(s);
@@ -293,7 +293,7 @@ ScanResults Elaborator::leave_scan(const ast::Scan& s, ScanLevel& level, int64_t
   moved.insert(moved.end(), body.moved.begin(), body.moved.end());
   for (NodeId id : body.constants) operands.constants.emplace_back(builder(), id);
 
-  ScanResults r = loop(operands, body.graph, {level.time.size, s.reversed, false}, segment);
+  ScanResults r = scan_loop(operands, body.graph, {level.time.size, s.reversed, false}, segment);
   for (size_t k = 0; k < r.carries.size(); ++k) {
     with_dims(r.carries[k], operands.first[k].type().dims);
     if (!states[k].empty()) parameters_.at(states[k]) = state_updates_[states[k]] = wrap(r.carries[k]);
@@ -308,13 +308,13 @@ ScanResults Elaborator::leave_scan(const ast::Scan& s, ScanLevel& level, int64_t
 
 // As an expression, a scan is what it emits, or else what it carried.
 Value Elaborator::scan_value(const ast::Scan& s) {
-  ScanValue v = scan(s);
+  ScanValue v = run_scan(s);
   return v.emissions ? *v.emissions : *v.carries;
 }
 
 // hs = scan ..., hs, (h, c) = scan ...: the left side asks for the last carries too where it has two parts.
 Value Elaborator::scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s, SourceSpan at) {
-  ScanValue v = scan(s);
+  ScanValue v = run_scan(s);
   bool both = targets.size() == 2 && (targets[1].elements.size() == s.carries.size() || (targets[1].name && s.carries.size() == 1));
   if (!v.emissions && both) {
     Diagnostic& d = report(DiagnosticKind::ScanEmitsNothing, targets[0].span, quote(targets[0].span));

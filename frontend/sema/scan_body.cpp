@@ -174,7 +174,7 @@ ScanResults segments(const LoopOperands& o, const std::shared_ptr<const Graph>& 
 
 ScanBody extract_body(const Graph& graph, const ScanRegion& region) { return Extraction(graph, region).run(); }
 
-ScanResults loop(const LoopOperands& operands, const std::shared_ptr<const Graph>& body, const ScanBuilder::Options& options, int64_t segment) {
+ScanResults scan_loop(const LoopOperands& operands, const std::shared_ptr<const Graph>& body, const ScanBuilder::Options& options, int64_t segment) {
   if (segment == 1) return plain_loop(operands, body, {options.length, options.reverse, true});
   if (segment <= 0 || segment >= options.length) return plain_loop(operands, body, options);
   int64_t rest = options.length % segment;

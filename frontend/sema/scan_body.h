@@ -33,6 +33,6 @@ struct LoopOperands {
 };
 // The scan over a body. `segment` > 0: derivatives keep the carries at every segment-th step only and compute the steps between
 // again, by a scan over segments around one over the steps of each.
-ScanResults loop(const LoopOperands& operands, const std::shared_ptr<const Graph>& body, const ScanBuilder::Options& options, int64_t segment);
+ScanResults scan_loop(const LoopOperands& operands, const std::shared_ptr<const Graph>& body, const ScanBuilder::Options& options, int64_t segment);
 
 }  // namespace gradc::sema

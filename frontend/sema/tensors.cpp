@@ -76,7 +76,7 @@ bool compare(ast::BinaryOp op, double a, double b) {
   }
 }
 
-Expr emit(ast::BinaryOp op, Expr a, Expr b) {
+Expr operation(ast::BinaryOp op, Expr a, Expr b) {
   switch (op) {
     case ast::BinaryOp::Add: return a + b;
     case ast::BinaryOp::Sub: return a - b;
@@ -252,7 +252,7 @@ Value Elaborator::binary(ast::BinaryOp op, const Value& a, const Value& b, Sourc
     report(DiagnosticKind::WrongType, s, quote(s), "a number or a tensor", describe(*v));
     abort();
   }
-  return pointwise(what, {a, b}, {sa, sb}, at, op == ast::BinaryOp::Div, [&](const std::vector<Expr>& x) { return emit(op, x[0], x[1]); });
+  return pointwise(what, {a, b}, {sa, sb}, at, op == ast::BinaryOp::Div, [&](const std::vector<Expr>& x) { return operation(op, x[0], x[1]); });
 }
 
 Value Elaborator::matmul(const Value& a, const Value& b, SourceSpan sa, SourceSpan sb, SourceSpan at) {

@@ -41,7 +41,7 @@ void check_layer(const std::string& call, int64_t gates, bool cell, bool un, con
   if (un) in.emplace("hs.un", wave({2}, 0.5));
   auto out = e.evaluate(in);
   for (const Expected& x : expected) {
-    INFO(x.output);
+    INFO(x.output.str());
     const Tensor& t = out.at(x.output);
     REQUIRE(t.type.count() == static_cast<int64_t>(x.values.size()));
     for (size_t i = 0; i < x.values.size(); ++i) CHECK(t.at(static_cast<int64_t>(i)) == Approx(x.values[i]).epsilon(0).margin(1e-12));
