@@ -246,8 +246,8 @@ class Elaborator {
     const ast::ScanInput* syntax = nullptr;
   };
   ScanValue run_scan(const ast::Scan& s);
-  Value scan_value(const ast::Scan& s);                                                       // as an expression
-  Value scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s, SourceSpan at);  // on the right of `=`
+  Value scan_value(const ast::Scan& s);                                         // as an expression
+  Value scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s);  // on the right of `=`
   std::vector<ScanSequence> scan_sequences(const ast::Scan& s);
   ScanSequence scan_sequence(const ast::ScanInput& i, const ast::Scan& s, const std::optional<Value>& axis);
   std::vector<ScanLevel::Carry> first_values(const ast::Scan& s);

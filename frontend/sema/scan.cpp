@@ -313,7 +313,7 @@ Value Elaborator::scan_value(const ast::Scan& s) {
 }
 
 // hs = scan ..., hs, (h, c) = scan ...: the left side asks for the last carries too where it has two parts.
-Value Elaborator::scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s, SourceSpan at) {
+Value Elaborator::scan_for(const std::vector<ast::Target>& targets, const ast::Scan& s) {
   ScanValue v = run_scan(s);
   bool both = targets.size() == 2 && (targets[1].elements.size() == s.carries.size() || (targets[1].name && s.carries.size() == 1));
   if (!v.emissions && both) {
@@ -323,7 +323,7 @@ Value Elaborator::scan_for(const std::vector<ast::Target>& targets, const ast::S
   }
   if (targets.size() == 1 || !v.emissions || !v.carries) return v.emissions ? *v.emissions : *v.carries;
   if (targets.size() > 2) {
-    Diagnostic& d = report(DiagnosticKind::WrongCount, at, targets.size(), quote(s.head), "2, what it emits and what it carried");
+    Diagnostic& d = report(DiagnosticKind::WrongCount, s.head, targets.size(), "scan", "2, what it emits and what it carried");
     d.note("as in 'hs, (h, c) = scan ...'");
     abort();
   }

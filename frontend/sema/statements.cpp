@@ -156,7 +156,7 @@ void Elaborator::bind(const ast::Bind& s) {
   {
     Restore<std::string> base(frame_->base, base_of(names.front().name));
     auto* recurrence = ast::strip(*s.value).as<ast::Scan>();
-    v = recurrence ? scan_for(s.targets, *recurrence, s.value->span) : evaluate(*s.value);
+    v = recurrence ? scan_for(s.targets, *recurrence) : evaluate(*s.value);
   }
   if (v.as<Poison>()) abort();
   if (s.type) unify(*s.type, v, names.front().name.str(), s.value->span);

@@ -218,7 +218,10 @@ ExprPtr Parser::primary(std::string_view where) {
       const Token& t = take();
       return make(since(first), ast::Number{t.number, t.integer});
     }
-    case Tok::String: return make(peek().span, ast::String{take().text});
+    case Tok::String: {
+      const Token& t = take();
+      return make(t.span, ast::String{t.text});
+    }
     case Tok::Word: return word_expression(where);
     case Tok::LParen: return parenthesised();
     case Tok::LBracket: return list();

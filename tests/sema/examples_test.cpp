@@ -111,7 +111,7 @@ TEST_CASE("digits: the data's transform") {
 
 TEST_CASE("every example and workload has a typed graph, for training and for evaluation") {
   for (std::string name : {"examples/xor", "examples/linear_regression", "examples/logistic_regression", "examples/digits", "tests/bench/workloads/tiny",
-                           "tests/bench/workloads/mlp", "tests/bench/workloads/mlp_wide", "tests/bench/workloads/elementwise", "tests/bench/workloads/pinn"}) {
+                           "tests/bench/workloads/mlp", "tests/bench/workloads/mlp_wide", "tests/bench/workloads/elementwise", "tests/bench/workloads/pinn", "tests/bench/workloads/lstm"}) {
     for (bool training : {true, false}) {
       ElaborateRequest request;
       request.training = request.update = training;
