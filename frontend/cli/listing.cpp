@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/graph/scan.h"
 #include "compiler/support/text.h"
 
 namespace gradc::cli {
@@ -44,7 +45,10 @@ const Infix* infix(ScalarOp op) {
 
 class Listing {
  public:
-  Listing(const Graph& g, const SourceManager& sources) : g_(g), sources_(sources), live_(g.live()), uses_(g.size(), 0), texts_(g.size()), names_(g.size()) {
+  Listing(const Graph& g, const SourceManager& sources) : Listing(g, sources, g.provenance, "") {}
+
+  Listing(const Graph& g, const SourceManager& sources, const ProvenanceTable& table, std::string indent)
+      : g_(g), sources_(sources), table_(table), indent_(std::move(indent)), live_(g.live()), uses_(g.size(), 0), texts_(g.size()), names_(g.size()) {
     for (size_t i = 0; i < g.size(); ++i) {
       if (!live_[i]) continue;
       for (NodeId operand : g[NodeId(i)].operands) ++uses_[operand.at()];
@@ -63,11 +67,56 @@ class Listing {
     return std::move(out_);
   }
 
+  // The body of a scan whose operands are written so.
+  std::string write_body(const ScanLayout& layout, const std::vector<std::string>& operands) {
+    for (size_t i = 0; i < g_.size(); ++i) {
+      if (i < operands.size()) add_input(NodeId(i), operands[i]);
+      else if (live_[i]) add(NodeId(i));
+    }
+    for (size_t k = 0; k < g_.outputs.size(); ++k) {
+      std::string value = use(g_.outputs[k].node, lowest);
+      out_ += indent_ + (k < layout.carries ? fmt::format("next {} = {}\n", texts_[k].text, value) : fmt::format("emit {}\n", value));
+    }
+    return std::move(out_);
+  }
+
  private:
+  void add_input(NodeId id, const std::string& operand) {
+    const Node& n = g_[id];
+    std::string name = unique_name(id);
+    texts_[id.at()] = {name, atom};
+    std::string line = fmt::format("{} {} : {}", n.attrs.text("role"), name, to_string(n.type));
+    if (operand != name) line += (n.attrs.text("role") == Symbol(role::element) ? " in " : " = ") + operand;
+    finish(line, id);
+  }
+
+  void add_scan(NodeId id) {
+    const Node& n = g_[id];
+    ScanLayout layout(n);
+    std::string name = fmt::format("%{}", id.index);
+    texts_[id.at()] = {name, atom};
+    std::vector<std::string> operands;
+    for (NodeId o : n.operands) operands.push_back(use(o, lowest));
+    finish(fmt::format("{} = scan of {} steps{}{} {{", name, layout.length, layout.reverse ? ", reversed" : "", layout.recompute ? ", recomputing" : ""), id);
+    out_ += Listing(*n.body, sources_, table_, indent_ + "    ").write_body(layout, operands) + indent_ + "}\n";
+  }
+
+  // "h of %9" is what a scan emits, "last h of %9" what it carried.
+  Text result(const Node& n) const {
+    const Node& scan = g_[n.operands[0]];
+    ScanLayout layout(scan);
+    auto k = static_cast<size_t>(n.attrs.integer("index"));
+    bool carry = k < layout.carries;
+    Symbol name = (*scan.body)[carry ? NodeId(k) : scan.body->outputs[k].node].name;
+    std::string what = name ? name.str() : carry ? fmt::format("carry {}", k) : fmt::format("emission {}", k - layout.carries);
+    return {fmt::format("{}{} of {}", carry ? "last " : "", what, use(n.operands[0], atom)), lowest};
+  }
+
   std::string use(NodeId id, int context) const { return in(texts_[id.at()], context); }
 
   void add(NodeId id) {
     const Node& n = g_[id];
+    if (n.op->kind == OpKind::Scan) return add_scan(id);
     Text text = spell(id);
     bool from_outside = n.op->kind == OpKind::Input;
     if (!from_outside && !n.name && !outputs_.count(id.at()) && (uses_[id.at()] == 1 || cheap(n)) && text.text.size() <= longest_expression) {
@@ -93,8 +142,9 @@ class Listing {
     return count++ == 0 ? n.name.str() : fmt::format("{}~{}", n.name, count);
   }
 
-  void finish(const std::string& line, NodeId id) {
+  void finish(const std::string& text, NodeId id) {
     std::string comment = origin(id);
+    std::string line = indent_ + text;
     out_ += line;
     if (comment.empty()) out_ += "\n";
     else if (line.size() < comment_column) out_ += std::string(comment_column - line.size(), ' ') + "# " + comment + "\n";
@@ -105,10 +155,10 @@ class Listing {
   // The user's lines, then the rules of differentiation that led here.
   std::string origin(NodeId id) const {
     if (!g_[id].provenance) return {};
-    const Provenance& p = g_.provenance.get(g_[id].provenance);
+    const Provenance& p = table_.get(g_[id].provenance);
     std::vector<std::string> places;
     for (OriginId o : p.origins) {
-      SourceSpan span = g_.provenance.user_span(o, sources_);
+      SourceSpan span = table_.user_span(o, sources_);
       if (!span || sources_.file(span.file).name.starts_with("output ")) continue;  // what the command line asked for
       std::string place = fmt::format("{}:{}", short_name(sources_.file(span.file).name), sources_.place(span.file, span.begin).line);
       if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
@@ -132,6 +182,7 @@ class Listing {
       case OpKind::Constant: return {constant(n)};
       case OpKind::Contraction: return contraction(n);
       case OpKind::Pointwise: return pointwise(n);
+      case OpKind::Result: return result(n);
       case OpKind::View:
         // Broadcasting is implicit in the language, so it is here.
         if (n.type.count() >= g_[n.operands[0]].type.count() && !n.attrs.entries().empty() && n.attrs.has("axes") && n.attrs.has("sizes")) return texts_[n.operands[0].at()];
@@ -216,6 +267,8 @@ class Listing {
 
   const Graph& g_;
   const SourceManager& sources_;
+  const ProvenanceTable& table_;
+  std::string indent_;  // of a body
   std::vector<bool> live_;
   std::vector<int> uses_;
   std::vector<Text> texts_;
