@@ -1,5 +1,6 @@
 // The recurrent layers against PyTorch 2.13 (float64): values, last carries and gradients of
 // sum(hs * weight), for the LSTM + sum(c * c), with N = 2, T = 4, d = 3, hidden = 2. Tensors are waves, see below.
+#include <algorithm>
 #include <cmath>
 
 #include <catch2/catch.hpp>
@@ -116,4 +117,38 @@ TEST_CASE("GRU: values and gradients are those of PyTorch") {
                 -0.042655714377483916, -0.00684935237825335, 3.187456542912397e-05, 0.004784799518457456, -0.5301150659699391,
                 -0.30830219623798283, 0.5191170813482515, -0.28828525705293406, -0.005691451464056044, 0.08860742230461366}},
                {"grad(loss, h0)", {0.8333181496512281, 0.31515393339855796, 0.3389707587605392, 0.04405967577561484}}});
+}
+
+TEST_CASE("recurrent layers begin with zeros, stack, and run in both directions") {
+  auto outputs = [](const std::string& body, const std::vector<std::string>& names) {
+    ElaborateRequest request = f64_request({{"N", 2}, {"T", 4}});
+    request.outputs = names;
+    Elaborated e("use nn\nmodel m(x: [N, T, 3]) {\n" + body + "\n}\n", request);
+    INFO(e.messages());
+    REQUIRE(e.result);
+    std::map<Symbol, Tensor> in = {{"x", wave({2, 4, 3}, 0.1, 1)}};
+    return std::pair(e.evaluate(in), e.parameters());
+  };
+  auto same = [](const Tensor& a, const Tensor& b) {
+    REQUIRE(a.type.sizes() == b.type.sizes());
+    for (int64_t i = 0; i < a.type.count(); ++i) CHECK(a.at(i) == b.at(i));
+  };
+  for (const char* kind : {"RNN", "LSTM", "GRU"}) {
+    std::string zeros = std::string(kind) == "LSTM" ? "zeros([N, 2]), zeros([N, 2])" : "zeros([N, 2])";
+    auto v = outputs(fmt::format(" layer_value = {0}(2)\n a = layer_value(x)\n b = layer_value(x, {1})", kind, zeros), {"a", "b"}).first;
+    same(v.at("a"), v.at("b"));
+  }
+  auto [v, parameters] = outputs(
+      " ahead = RNN(2)\n behind = GRU(5)\n both = x |> Bidirectional(ahead, behind)\n front = ahead(x)\n back = reverse(behind(reverse(x, axis = 1)), axis = 1)\n"
+      " by_hand = concat(front, back)\n deep = x |> Sequential(LSTM(4), Dropout(0.1), Bidirectional(GRU(2), GRU(2)), RNN(3, activation = sigmoid))\n",
+      {"both", "by_hand", "deep"});
+  same(v.at("both"), v.at("by_hand"));
+  CHECK(v.at("both").type.sizes() == std::vector<int64_t>{2, 4, 7});
+  CHECK(v.at("deep").type.sizes() == std::vector<int64_t>{2, 4, 3});
+  for (int64_t i = 0; i < v.at("deep").type.count(); ++i) CHECK(v.at("deep").at(i) > 0);
+  for (const char* path : {"ahead.Wx f64[d=3, hidden=2]", "behind.un f64[hidden=5]", "deep.0.Wh f64[hidden=4, 16]", "deep.2.forward.Wx f64[d=4, 6]",
+                           "deep.2.backward.b f64[6]", "deep.3.Wx f64[d=4, hidden=3]"}) {
+    INFO(path);
+    CHECK(std::find(parameters.begin(), parameters.end(), path) != parameters.end());
+  }
 }
