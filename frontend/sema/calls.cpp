@@ -250,7 +250,9 @@ Value Elaborator::pipe(const ast::Pipe& p) {
   if (auto* c = stage.as<ast::Call>()) {
     Value callee = evaluate(*c->callee);
     std::vector<Arg> args = arguments(c->arguments);
-    if (!callee.as<LayerClass>()) {
+    auto* builtin = callee.as<const Builtin*>();
+    bool makes_layer = callee.as<LayerClass>() || (builtin && std::string_view((*builtin)->name) == "Sequential");
+    if (!makes_layer) {
       args.insert(args.begin(), std::move(piped));
       return call(callee, std::move(args), stage.span);
     }
