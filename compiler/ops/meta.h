@@ -64,7 +64,7 @@ struct WithDerivative {
         changes[i] = changes[i] || changes[o.at()];
         if (auto it = replaced.find(o); it != replaced.end()) o = it->second;
       }
-      if (changes[i]) replaced[id] = b.add(*n.op, n.operands, n.attrs);
+      if (changes[i]) replaced[id] = b.add(*n.op, n.operands, n.attrs, n.body);
     }
     auto it = replaced.find(root);
     return {b, it == replaced.end() ? root : it->second};

@@ -72,8 +72,8 @@ Value Elaborator::with_rule(const ast::Derivative& rule, const ast::Fn& fn, cons
     pairs.emplace_back(input, part);
     inputs.push_back(x->node);
   }
-  if (NodeId other = other_source(graph_, t->node, inputs)) {
-    report(DiagnosticKind::DerivativeMisses, rule.function.span, fn.name.name, graph_.label(other))
+  if (NodeId other = other_source(builder().graph(), t->node, inputs)) {
+    report(DiagnosticKind::DerivativeMisses, rule.function.span, fn.name.name, builder().graph().label(other))
         .note(fn.name.span, fmt::format("make it an argument of '{}' and of the derivative, or hold it fixed by stop_gradient", fn.name.name));
     abort();
   }
