@@ -35,7 +35,7 @@ model m(x: [N, 9, 3]) {
     y[n, i, o]: [N, 4, 4] = sum[u, c](x[n, 2 * i + u, c] * w[u, c, o])
     z[n, i, o]    = max[k](y[n, i, k] + a[k, o]) * b[o, o] + y[n, i + 1, o]
     q[n]          = sum[i, j, k, l](z[n, i, j] * a[j, k] * b[k, l] * z[n, 3 - i, l])
-    skewed[n, k]  = mean[i, j](where(i + k >= j, z[n, i, j], 0) * a[i, 3 - j])
+    skewed[n, k]: [N, 4] = mean[i, j](where(i + k >= j, z[n, i, j], 0) * a[i, 3 - j])
     loss = mean(tanh(q / 50)) + mean(skewed ** 2)
 }
 )");
