@@ -317,7 +317,8 @@ Tensor evaluate_node(const Node& n, const Operands& in) {
     case OpKind::Pointwise: return eval_pointwise(n, in);
     case OpKind::View: return eval_view(n, *in[0]);
     case OpKind::Reshape:
-    case OpKind::StopGradient: return eval_reshape(n, *in[0]);
+    case OpKind::StopGradient:
+    case OpKind::WithDerivative: return eval_reshape(n, *in[0]);
     case OpKind::Pad: return eval_pad(n, *in[0]);
     case OpKind::Concatenate: return eval_concatenate(n, in);
     case OpKind::Reduction:

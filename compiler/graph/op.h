@@ -33,6 +33,7 @@ enum class OpKind : uint8_t {
   Gather,         // rows picked by index
   ScatterAdd,     // rows added by index
   StopGradient,   // identity that no derivative passes
+  WithDerivative, // identity of its first operand, with a derivative of the user's
   Grad,           // a request that the backward stage expands
   Scan,           // a loop over a body graph; no tensor, its values are picked by Result
   Result,         // a value that a loop leaves behind: attribute index

@@ -233,6 +233,16 @@ Expr gather(Expr x, Expr indices, int64_t axis) {
 Expr scatter_add(Expr indices, Expr updates, int64_t axis, int64_t size) {
   return apply(op<ops::ScatterAdd>(), {indices, updates}, {{"axis", axis}, {"size", size}});
 }
+Expr with_derivative(Symbol function, Expr value, Expr value_stand_in, Expr cotangent_stand_in,
+                     const std::vector<std::pair<Expr, Expr>>& inputs_and_rules) {
+  std::vector<Expr> operands{value, value_stand_in, cotangent_stand_in};
+  for (const auto& [input, rule] : inputs_and_rules) {
+    operands.push_back(input);
+    operands.push_back(rule);
+  }
+  return apply(op<ops::WithDerivative>(), operands, {{"function", function}});
+}
+
 Expr grad(Expr y, Expr x) {
   return apply(op<ops::Grad>(), {y, x});
 }

@@ -122,5 +122,9 @@ Expr scatter_add(Expr indices, Expr updates, int64_t axis, int64_t size);
 // ---- derivatives ----
 Expr stop_gradient(Expr x);
 Expr grad(Expr y, Expr x);
+// `value` with a rule of the user's: each input's derivative as an expression of two stand-ins, of the value's type, for the value
+// and its cotangent. At most 14 inputs.
+Expr with_derivative(Symbol function, Expr value, Expr value_stand_in, Expr cotangent_stand_in,
+                     const std::vector<std::pair<Expr, Expr>>& inputs_and_rules);
 
 }  // namespace gradc

@@ -15,7 +15,7 @@ namespace gradc {
   X(Broadcast) X(Transpose) X(Slice) X(Reverse) X(Skew) X(Reshape) X(Pad) X(Concatenate) \
   X(ReduceSum) X(ReduceProd) X(ReduceMax) X(ReduceMin) X(ArgMax) X(ArgMin) \
   X(Contraction) X(Gather) X(ScatterAdd) \
-  X(StopGradient) X(Grad) \
+  X(StopGradient) X(WithDerivative) X(Grad) \
   X(Scan) X(Result)
 // clang-format on
 

@@ -70,13 +70,13 @@ Graph without_stop_gradient(Graph&& graph, Ledger&) {
   for (size_t i = 0; i < rebuild.input_size(); ++i) {
     Node n = rebuild.take(i);
     Trails::Id trail = rebuild.leaf(n);
-    if (n.op->kind != OpKind::StopGradient) {
+    if (n.op->kind != OpKind::StopGradient && n.op->kind != OpKind::WithDerivative) {
       rebuild.define(i, rebuild.append(std::move(n), trail));
       continue;
     }
     NodeId x = n.operands[0];
     rebuild.inherit(x, n.name, n.type);
-    rebuild.join(x, rebuild.trails.through(trail, "stop-gradient"));
+    rebuild.join(x, rebuild.trails.through(trail, n.op->kind == OpKind::StopGradient ? "stop-gradient" : "own-derivative"));
     rebuild.define(i, x);
   }
   return rebuild.finish();

@@ -35,7 +35,7 @@ struct RewriteRule {
 const std::vector<RewriteRule>& rewrite_rules();
 std::string rules_table();  // the same as a Markdown table
 
-// Runs the passes to a fixed point, StopGradient removed at the start. Names of outputs and of user-named nodes survive.
+// Runs the passes to a fixed point, StopGradient and WithDerivative removed at the start. Names of outputs and of user-named nodes survive.
 Graph optimize(const Graph& graph, const RewriteOptions& options = {}, RewriteStats* stats = nullptr);
 
 }  // namespace gradc

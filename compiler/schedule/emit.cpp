@@ -149,7 +149,8 @@ ValueId Emitter::compute(NodeId node, const Place& place) {
     case OpKind::Iota: return iota(node, place);
     case OpKind::Random: return random(node, place);
     case OpKind::Pointwise: return pointwise(node, place);
-    case OpKind::StopGradient: return value(n.operands[0], place);
+    case OpKind::StopGradient:
+    case OpKind::WithDerivative: return value(n.operands[0], place);
     case OpKind::View:
       return value(n.operands[0], through_view(place, n.op->view(graph_[n.operands[0]].type, n.type, n.attrs), dims()));
     case OpKind::Reshape: return reshape(node, place);

@@ -6,30 +6,16 @@
 #include <nlohmann/json.hpp>
 
 #include "compiler/eval/eval.h"
-#include "compiler/support/philox.h"
+#include "frontend/cli/check_rules.h"
 #include "frontend/cli/convert.h"
 #include "frontend/cli/data.h"
+#include "frontend/cli/differences.h"
 
 namespace gradc::cli {
 namespace {
 
 constexpr int64_t batch = 4, exhaustive = 64, sampled = 32;
 constexpr int directions = 4;
-
-// Draws for the choice of elements and directions: a function of the seed, like everything random.
-class Draws {
- public:
-  explicit Draws(uint64_t seed) : seed_(seed) {}
-  double uniform() {
-    auto bits = philox4x32({counter_++, 0, 0x43484B, 0}, {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
-    return static_cast<double>((uint64_t{bits[0]} << 32 | bits[1]) >> 11) * 0x1p-53;
-  }
-  int64_t below(int64_t n) { return std::min(n - 1, static_cast<int64_t>(uniform() * static_cast<double>(n))); }
-
- private:
-  uint64_t seed_;
-  uint32_t counter_ = 0;
-};
 
 struct ParameterResult {
   std::string name;
@@ -41,39 +27,6 @@ struct PassResult {
   double max_rel_err = 0;
 };
 
-double relative(double a, double b, double scale) {
-  if (std::isnan(a) && std::isnan(b)) return 0;
-  if (a == b) return 0;
-  return std::abs(a - b) / std::max({std::abs(a), std::abs(b), scale, 1e-300});
-}
-
-// d f(x + s v)/ds at s = 0 by central differences with one Richardson step. The step size is the one at which two halvings
-// agree best, so it is chosen without looking at the symbolic value.
-struct Difference {
-  double value = 0, spread = INFINITY;
-  bool kink = false;
-};
-
-template <class F>
-Difference differentiate(F f, double size) {
-  Difference best;
-  double at_zero = f(0.0);
-  for (double h = 2e-3 * size; h > 1e-7 * size; h /= 8) {
-    double up = f(h), down = f(-h), half_up = f(h / 2), half_down = f(-h / 2);
-    double wide = (up - down) / (2 * h), narrow = (half_up - half_down) / h;
-    // Truncation shows as the disagreement of the two; rounding grows as the step shrinks.
-    double spread = std::abs(wide - narrow) + 4e-16 * std::abs(at_zero) / h;
-    if (spread < best.spread) best = {(4 * narrow - wide) / 3, spread, false};
-  }
-  // A kink between -h and h: the slopes of the two sides differ and go on differing as h shrinks.
-  double h = 1e-6 * size;
-  double right = (f(h) - at_zero) / h, left = (at_zero - f(-h)) / h;
-  double right2 = (f(h / 2) - at_zero) / (h / 2), left2 = (at_zero - f(-h / 2)) / (h / 2);
-  double noise = 1e-15 * std::abs(at_zero) / h + 1e-4 * (std::abs(right) + std::abs(left));
-  best.kink = std::abs(right - left) > 10 * noise && std::abs(right2 - left2) > 0.8 * std::abs(right - left);
-  return best;
-}
-
 class Checker {
  public:
   explicit Checker(const CheckVerb& verb) : verb_(verb), session_(verb.model) { session_.element = Element::F64; }
@@ -81,6 +34,7 @@ class Checker {
   int run() {
     prepare();
     check_parameters();
+    rules_ = check_rules(gradients_.compiled.backward, interpreter_inputs(), draws_);
     check_passes();
     return report();
   }
@@ -215,13 +169,20 @@ class Checker {
     return inputs;
   }
 
-  // Largest difference over all outputs, each measured against its largest element.
+  static double largest_of(const Tensor& x) {
+    double largest = 0;
+    for (int64_t i = 0; i < x.type.count(); ++i) largest = std::max(largest, std::abs(x.at(i)));
+    return largest;
+  }
+
+  // Largest difference over all outputs, each measured against its largest element, or against a millionth of the largest of all
+  // outputs: a gradient that is 0 but for rounding (that of the bias of attention's keys, say) is a sum of terms far above it.
   static double difference(const std::map<Symbol, Tensor>& a, const std::map<Symbol, Tensor>& b) {
-    double worst = 0;
+    double worst = 0, whole = 0;
+    for (const auto& [_, x] : a) whole = std::max(whole, largest_of(x));
     for (const auto& [name, x] : a) {
       const Tensor& y = b.at(name);
-      double largest = 0;
-      for (int64_t i = 0; i < x.type.count(); ++i) largest = std::max(largest, std::abs(x.at(i)));
+      double largest = std::max(largest_of(x), 1e-6 * whole);
       for (int64_t i = 0; i < x.type.count(); ++i) worst = std::max(worst, relative(x.at(i), y.at(i), largest));
     }
     return worst;
@@ -245,6 +206,7 @@ class Checker {
   int report() {
     double worst = 0;
     for (const auto& p : parameters_) worst = std::max(worst, p.max_rel_err);
+    for (const auto& r : rules_) worst = std::max(worst, r.max_rel_err);
     bool ok = worst < verb_.tolerance;
     for (const auto& p : passes_) ok = ok && p.max_rel_err < pass_tolerance;
     verb_.model.json ? print_json(ok, worst) : print_text(ok, worst);
@@ -254,16 +216,20 @@ class Checker {
   void print_json(bool ok, double worst) {
     nlohmann::ordered_json out = {{"ok", ok}, {"max_rel_err", worst}, {"parameters", nlohmann::ordered_json::array()}, {"passes", nlohmann::ordered_json::array()}};
     for (const auto& p : parameters_) out["parameters"].push_back({{"name", p.name}, {"max_rel_err", p.max_rel_err}, {"compared", p.compared}, {"kinks", p.kinks}});
+    for (const auto& r : rules_) out["derivatives"].push_back({{"name", r.name}, {"max_rel_err", r.max_rel_err}, {"compared", r.compared}, {"kinks", r.kinks}});
     for (const auto& p : passes_) out["passes"].push_back({{"name", p.name}, {"max_rel_err", p.max_rel_err}});
     fmt::print("{}\n", out.dump());
   }
 
   void print_text(bool ok, double worst) {
     fmt::print("symbolic against numeric gradients of {}, f64:\n", loss_);
-    for (const auto& p : parameters_) {
+    auto line = [&](const auto& p) {
       fmt::print("  {:<28} {:>9.2e}  {} compared{}{}\n", p.name, p.max_rel_err, p.compared,
                  p.kinks ? fmt::format(", {} at a kink", p.kinks) : "", p.max_rel_err < verb_.tolerance ? "" : "   TOO LARGE");
-    }
+    };
+    for (const auto& p : parameters_) line(p);
+    if (!rules_.empty()) fmt::print("derivatives written in the model against differences of their functions:\n");
+    for (const auto& r : rules_) line(r);
     fmt::print("every pass against the graph as derived:\n");
     for (const auto& p : passes_) fmt::print("  {:<28} {:>9.2e}{}\n", p.name, p.max_rel_err, p.max_rel_err < pass_tolerance ? "" : "   TOO LARGE");
     fmt::print("{}: largest relative difference {:.2e}\n", ok ? "passed" : "FAILED", worst);
@@ -280,6 +246,7 @@ class Checker {
   std::vector<std::string> names_;
   Step value_, gradients_;
   std::vector<ParameterResult> parameters_;
+  std::vector<RuleResult> rules_;
   std::vector<PassResult> passes_;
 };
 

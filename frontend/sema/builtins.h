@@ -34,6 +34,7 @@ const std::vector<Builtin>& math_builtins();       // point-wise functions
 const std::vector<Builtin>& reduction_builtins();  // sum, mean, argmax, ...
 const std::vector<Builtin>& shape_builtins();      // reshape, concat, zeros, ...
 const std::vector<Builtin>& window_builtins();     // convolution and pooling
+const std::vector<Builtin>& order_builtins();      // sorting, running totals, rows added by index
 const std::vector<Builtin>& model_builtins();      // random numbers, initial values, gradients, data columns
 
 const Builtin* find_builtin(Symbol name);

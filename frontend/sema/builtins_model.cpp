@@ -1,5 +1,6 @@
 // Random numbers, initial values, derivatives, layers and data columns.
 #include <algorithm>
+#include <cmath>
 #include <numbers>
 
 #include "compiler/support/text.h"
@@ -58,7 +59,7 @@ Value excluded(const BuiltinCall& c) {
 
 Value train_steps(const BuiltinCall& c) {
   const TrainSpec* train = c.sema.world().train;
-  if (train && train->steps) return number(static_cast<double>(*train->steps));
+  if (train && train->steps) return number(std::max(1.0, std::floor(static_cast<double>(*train->steps) / static_cast<double>(c.sema.period()))));
   c.sema.report(DiagnosticKind::StepsUnknown, c.span);
   c.sema.abort();
 }
@@ -131,6 +132,15 @@ const std::vector<Builtin>& model_builtins() {
        [](const BuiltinCall& c) { return transform(c, GradientTransform::ClipGlobalNorm); }},
       {"clip_value", "limit", "each element of the gradients cut to [-limit, limit]",
        [](const BuiltinCall& c) { return transform(c, GradientTransform::ClipValue); }},
+      {"accumulate", "steps", "the mean of the gradients of so many steps, and one update after them",
+       [](const BuiltinCall& c) {
+         int64_t steps = c.sema.integer_of(c.value(0), c.at(0), "the number of steps");
+         if (steps < 1) {
+           c.sema.report(DiagnosticKind::NotPositive, c.at(0), "the number of steps", steps);
+           c.sema.abort();
+         }
+         return transform(c, GradientTransform::Accumulate);
+       }},
       {"excluded", "patterns", "in an optimizer: whether the parameter's path matches one of the patterns",
        [](const BuiltinCall& c) -> Value { return excluded(c); }},
       {"train_steps", "", "the number of steps of the train block", train_steps},

@@ -117,22 +117,48 @@ std::vector<int64_t> sizes_with(const Type& x, const Windows& windows, std::vect
   return sizes;
 }
 
-void check_filter(const BuiltinCall& c, Expr x, Expr w, int64_t groups) {
-  int64_t channels = x.sizes().back();
-  bool fits = w.rank() == x.rank() && w.size(w.rank() - 2) * groups == channels && w.type().count() > 0;
-  if (fits && w.sizes().back() % groups == 0) return;
+[[noreturn]] void refuse_filter(const BuiltinCall& c, Expr x, Expr w, const std::string& shape) {
   Diagnostic& d = c.sema.report(DiagnosticKind::FilterShape, c.span, c.sema.quote(c.at(1)), to_string(w.type()), c.sema.quote(c.at(0)), to_string(x.type()));
-  d.note(fmt::format("it has to be [{}channels / groups = {} / {}, outputs], outputs a multiple of {}", x.rank() == 3 ? "size, " : "height, width, ", channels, groups, groups));
+  d.note(fmt::format("it has to be [{}{}", x.rank() == 3 ? "size, " : "height, width, ", shape));
   c.sema.note_origin(d, c.value(0), c.at(0));
   c.sema.note_origin(d, c.value(1), c.at(1));
   c.sema.abort();
+}
+
+// Sums over windows of x, channels last, times w[kept window axes.., channels, groups (where there are several), outputs of a group].
+Value windows_times(const BuiltinCall& c, Expr x, Expr w, const Windows& windows, int64_t groups, int64_t outputs) {
+  Type in = x.type();
+  size_t spatial = windows.size();
+  std::vector<int64_t> x_sizes = x.sizes();
+  if (groups > 1) x_sizes.back() /= groups, x_sizes.insert(x_sizes.end() - 1, groups);
+  Windowed view = windowed(reshape(x, x_sizes), windows, 0);
+  // Labels: the axes of the view, then the outputs of a group.
+  std::vector<int64_t> lhs = all_axes(view.x), rhs = view.axes, out(lhs.begin(), lhs.begin() + static_cast<std::ptrdiff_t>(spatial) + 1);
+  auto group = static_cast<int64_t>(lhs.size()) - 2, channel = group + 1, output = group + 2;
+  rhs.push_back(channel);
+  if (groups > 1) rhs.push_back(group), out.push_back(group);
+  rhs.push_back(output), out.push_back(output);
+  Expr y = reshape(contract(view.x, w, lhs, rhs, out), sizes_with(in, windows, {outputs}));
+  return c.sema.wrap(with_dims(y, {in.dims[0]}));
+}
+
+// Sizes of a filter without window axes of one element.
+std::vector<int64_t> kept_axes(const Windows& windows, std::vector<int64_t> last) {
+  std::vector<int64_t> sizes;
+  for (const Window& each : windows) {
+    if (each.size > 1) sizes.push_back(each.size);
+  }
+  sizes.insert(sizes.end(), last.begin(), last.end());
+  return sizes;
 }
 
 // y[n, p.., o] = sum over k.., c of x[n, p stride + k dilation - padding, c] w[k.., c, o], each group of channels for itself.
 Value convolution(const BuiltinCall& c) {
   Expr x = image(c), w = c.sema.expr(c.value(1), c.at(1), x.element());
   int64_t groups = c.has(5) ? at_least(c, c.value(5), 5, 1, "groups") : 1;
-  check_filter(c, x, w, groups);
+  if (w.rank() != x.rank() || w.size(w.rank() - 2) * groups != x.sizes().back() || w.sizes().back() % groups != 0) {
+    refuse_filter(c, x, w, fmt::format("channels / groups = {} / {}, outputs], outputs a multiple of {}", x.sizes().back(), groups, groups));
+  }
   Type in = x.type();
   size_t spatial = x.rank() - 2;
   Windows windows(spatial);
@@ -142,24 +168,72 @@ Value convolution(const BuiltinCall& c) {
   set_sizes(c, in, windows);
 
   int64_t channels = w.size(spatial), outputs = w.sizes().back();
-  std::vector<int64_t> x_sizes = x.sizes(), w_sizes;
-  if (groups > 1) x_sizes.back() = groups, x_sizes.push_back(channels);
-  for (const Window& each : windows) {
-    if (each.size > 1) w_sizes.push_back(each.size);
+  w = reshape(w, kept_axes(windows, groups > 1 ? std::vector<int64_t>{channels, groups, outputs / groups} : std::vector<int64_t>{channels, outputs}));
+  return windows_times(c, x, w, windows, groups, outputs);
+}
+
+// The transpose of convolution as a linear map: what its derivative by the image computes. Every x[n, p.., c] adds x w[k.., c, o] to
+// y[n, p stride + k dilation - padding, o]. So it is a convolution, by the filter backwards, of x with stride - 1 zeros between its
+// elements and what padding leaves of the window round it.
+Value transposed_convolution(const BuiltinCall& c) {
+  Expr x = image(c), w = c.sema.expr(c.value(1), c.at(1), x.element());
+  int64_t groups = c.has(5) ? at_least(c, c.value(5), 5, 1, "groups") : 1, channels = x.sizes().back();
+  if (w.rank() != x.rank() || w.size(w.rank() - 2) != channels || channels % groups != 0) {
+    refuse_filter(c, x, w, fmt::format("channels = {}, outputs / groups], channels a multiple of groups = {}", channels, groups));
   }
-  w_sizes.push_back(channels);
-  if (groups > 1) w_sizes.push_back(groups);
-  w_sizes.push_back(outputs / groups);
-  Windowed view = windowed(reshape(x, x_sizes), windows, 0);
-  w = reshape(w, w_sizes);
-  // Labels: the axes of the view, then the outputs of a group.
-  std::vector<int64_t> lhs = all_axes(view.x), rhs = view.axes, out(lhs.begin(), lhs.begin() + static_cast<std::ptrdiff_t>(spatial) + 1);
-  auto group = static_cast<int64_t>(lhs.size()) - 2, channel = group + 1, output = group + 2;
-  rhs.push_back(channel);
-  if (groups > 1) rhs.push_back(group), out.push_back(group);
-  rhs.push_back(output), out.push_back(output);
-  Expr y = reshape(contract(view.x, w, lhs, rhs, out), sizes_with(in, windows, {outputs}));
-  return c.sema.wrap(with_dims(y, {in.dims[0]}));
+  size_t spatial = x.rank() - 2;
+  std::vector<int64_t> strides = per_axis(c, 2, spatial, 1, "a stride"), dilations = per_axis(c, 4, spatial, 1, "a dilation");
+  std::vector<int64_t> extra = c.has(6) ? per_axis(c, 6, spatial, 0, "output padding") : std::vector<int64_t>(spatial, 0);
+  const std::string* word = c.has(3) ? c.value(3).as<std::string>() : nullptr;
+  if (word && *word != "same" && *word != "valid") {
+    c.sema.report(DiagnosticKind::UnknownPadding, c.at(3), *word);
+    c.sema.abort();
+  }
+  std::vector<int64_t> padding = c.has(3) && !word ? per_axis(c, 3, spatial, 0, "padding") : std::vector<int64_t>(spatial, 0);
+  Windows windows(spatial);
+  std::vector<int64_t> low(x.rank(), 0), high(x.rank(), 0), interior(x.rank(), 0), starts(x.rank(), 0), limits, flipped;
+  for (size_t a = 0; a < spatial; ++a) {
+    int64_t n = x.size(a + 1), full = (n - 1) * strides[a] + dilations[a] * (w.size(a) - 1) + 1;
+    int64_t before = padding[a], after = padding[a] - extra[a];
+    if (word && *word == "same") {  // stride times as many elements, the odd one cut behind
+      before = std::max<int64_t>(0, full - n * strides[a]) / 2;
+      after = full - n * strides[a] - before - extra[a];
+    }
+    int64_t out = full - before - after;
+    if (extra[a] >= std::max(strides[a], dilations[a]) || out < 1) {
+      Diagnostic& d = c.sema.report(DiagnosticKind::TransposedSize, c.span, a + 1, c.sema.quote(c.at(0)), to_string(x.type()), out, extra[a]);
+      if (out < 1) d.note(fmt::format("(size - 1) * stride + dilation * (window - 1) + 1 - padding + output padding = ({} - 1) * {} + {} * ({} - 1) + 1 - {} + {} = {}", n, strides[a], dilations[a],
+                         w.size(a), before + after + extra[a], extra[a], out));
+      else d.note(fmt::format("output padding has to be less than the stride or the dilation: {} against {} and {}", extra[a], strides[a], dilations[a]));
+      c.sema.note_origin(d, c.value(0), c.at(0));
+      c.sema.abort();
+    }
+    // Zeros that make every position a whole window; where padding cuts more than a window, x itself is cut.
+    int64_t reach = dilations[a] * (w.size(a) - 1);
+    low[a + 1] = std::max<int64_t>(0, reach - before), high[a + 1] = std::max<int64_t>(0, reach - after);
+    interior[a + 1] = strides[a] - 1;
+    starts[a + 1] = std::max<int64_t>(0, before - reach);
+    windows[a] = {.size = w.size(a), .dilation = dilations[a], .out = out};
+    flipped.push_back(static_cast<int64_t>(a));
+  }
+  std::vector<Dim> wide = x.type().dims;
+  for (size_t i = 0; i < x.rank(); ++i) wide[i].size += low[i] + high[i] + interior[i] * (wide[i].size - 1);
+  c.sema.check_size(wide, c.span);
+  x = pad(x, low, high, 0, interior);
+  limits = x.sizes();
+  for (size_t a = 0; a < spatial; ++a) limits[a + 1] = starts[a + 1] + windows[a].out + windows[a].extent() - 1;
+  x = slice(x, starts, limits);
+  w = reverse(w, flipped);
+  int64_t each = w.sizes().back();
+  if (groups > 1) {  // [.., groups, channels / groups, each] -> [.., channels / groups, groups, each]
+    w = reshape(w, kept_axes(windows, {groups, channels / groups, each}));
+    std::vector<int64_t> perm = all_axes(w);
+    std::swap(perm[w.rank() - 3], perm[w.rank() - 2]);
+    w = transpose(w, perm);
+  } else {
+    w = reshape(w, kept_axes(windows, {channels, each}));
+  }
+  return windows_times(c, x, w, windows, groups, each * groups);
 }
 
 Windows pool_windows(const BuiltinCall& c, const Type& x) {
@@ -216,6 +290,8 @@ Value channels_of_group(const BuiltinCall& c) {
 const std::vector<Builtin>& window_builtins() {
   static const std::vector<Builtin> table = {
       {"conv", "x, w, stride?, padding?, dilation?, groups?", "convolution of [N, sizes.., channels] with [sizes.., channels / groups, outputs]", convolution},
+      {"conv_transpose", "x, w, stride?, padding?, dilation?, groups?, output_padding?",
+       "the transpose of conv: [N, sizes.., channels] with [sizes.., channels, outputs / groups]", transposed_convolution},
       {"max_pool", "x, size, stride?, padding?", "the largest element of each window; windows lie side by side by default", max_pool},
       {"avg_pool", "x, size, stride?, padding?", "the mean of each window, padding counted; windows lie side by side by default", avg_pool},
       {"channels_of_group", "x, width, groups", "how many channels of x one of `width` filters reads", channels_of_group},

@@ -9,6 +9,7 @@ namespace gradc::sema {
 namespace {
 
 constexpr int max_calls = 64;  // of bodies inside each other
+constexpr int recursions = 8;   // so many calls of one body inside each other are no accident
 
 }  // namespace
 
@@ -59,10 +60,15 @@ std::map<Symbol, Arg> Elaborator::match(const std::vector<ast::Parameter>& param
 
 void Elaborator::check_recursion(const void* declaration, Symbol name, SourceSpan at) {
   int depth = 0;
-  bool again = false;
-  for (const Frame* f = frame_; f; f = f->parent, ++depth) again = again || f->declaration == declaration;
+  for (const Frame* f = frame_; f; f = f->parent) ++depth;
   if (depth < max_calls) return;
-  report(again ? DiagnosticKind::Recursion : DiagnosticKind::CallsTooDeep, at, name);
+  // What calls itself, perhaps by way of others, stands among the callers again and again.
+  std::map<const void*, int> times{{declaration, 1}};
+  Symbol again;
+  for (const Frame* f = frame_; f; f = f->parent) {
+    if (f->declaration && ++times[f->declaration] > recursions) again = f->callee;
+  }
+  report(again ? DiagnosticKind::Recursion : DiagnosticKind::CallsTooDeep, at, again ? again : name);
   abort();
 }
 
@@ -124,9 +130,16 @@ Value Elaborator::call_function(const std::shared_ptr<const Closure>& f, std::ve
   frame.counts = frame_->counts;
   FrameScope enter(*this, frame);
   enter_tensors(fn.parameters, std::move(matched), at);
-  if (auto* e = std::get_if<ast::ExprPtr>(&fn.body)) frame.result = evaluate(**e);
-  else run(std::get<ast::Block>(fn.body));
-  return finish(fn.results, at);
+  auto rule = world_.derivatives.find(&fn);
+  if (rule == world_.derivatives.end()) return evaluate_body(fn.body, fn.results, at);
+  std::map<Symbol, Binding> inputs = frame.scope->names;
+  return with_rule(*rule->second, fn, f->scope, inputs, evaluate_body(fn.body, fn.results, at), at);
+}
+
+Value Elaborator::evaluate_body(const ast::Body& body, const std::vector<ast::ShapeType>& results, SourceSpan at) {
+  if (auto* e = std::get_if<ast::ExprPtr>(&body)) frame_->result = evaluate(**e);
+  else run(std::get<ast::Block>(body));
+  return finish(results, at);
 }
 
 std::vector<std::pair<Symbol, Value>> Elaborator::configure(const std::vector<ast::Parameter>& parameters, const ScopePtr& scope,

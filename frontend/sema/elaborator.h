@@ -47,6 +47,7 @@ struct Frame {
 // A scope per file: the user's file sees the modules that it uses, and the prelude; `modules` are all, for messages.
 struct World {
   ScopePtr user;
+  std::map<const ast::Fn*, const ast::Derivative*> derivatives;
   std::map<std::string, ScopePtr> modules;
   const TrainSpec* train = nullptr;
 };
@@ -57,6 +58,8 @@ struct Objective {
   std::vector<std::string> over;  // patterns; empty: every parameter
   const ast::Expr* optimizer = nullptr;
   int64_t every = 1;
+  std::vector<std::string> frozen{};  // patterns of parameters that keep their values
+  SourceSpan frozen_at{};
 };
 
 // A copy of a node that counts only where the condition has the truth value `sense`.
@@ -158,19 +161,24 @@ class Elaborator {
   }
   [[noreturn]] void abort() const { throw Abort{}; }
   std::string quote(SourceSpan span) const;           // what the user wrote there
+  void note_values(Diagnostic& d, const ast::Expr& e);  // "where d is 10 and heads is 4", "the left side is 2, the right side 0"
+  void check_names(const Dim& a, const Dim& b, SourceSpan sa, SourceSpan sb, SourceSpan at);
   std::string describe(const Value& v);               // "f32[N=64, 10]", "the number 3", "a layer"
   void note_origin(Diagnostic& d, const Value& v, SourceSpan at);  // where a shape came from
   SourceManager& sources() { return sources_; }
   Frame& frame() { return *frame_; }
+  bool is_known(Symbol name) const;  // whether it means something without a binding: a function, a constant, a dimension
   const World& world() const { return world_; }
   const std::string& optimized_path() const { return optimized_path_; }
   bool training() const { return request_.training; }
+  int64_t period() const { return period_; }  // steps between two updates of the parameters in hand
   const std::vector<std::string>& columns() const { return columns_; }
   std::shared_ptr<LayerInstance> sequential(std::vector<Arg> parts, SourceSpan at);
 
  private:
   friend struct FrameScope;
   friend struct At;
+  friend class Notation;
   // statements.cpp
   void run(const ast::Block& block);
   void execute(const ast::Stmt& s);
@@ -196,11 +204,13 @@ class Elaborator {
   std::map<Symbol, Arg> match(const std::vector<ast::Parameter>& parameters, std::vector<Arg> args, const std::string& callee,
                               SourceSpan declared, SourceSpan at, bool allow_missing_t, const std::set<Symbol>& given = {});
   Value call_function(const std::shared_ptr<const Closure>& f, std::vector<Arg> args, SourceSpan at);
+  Value with_rule(const ast::Derivative& rule, const ast::Fn& fn, const ScopePtr& scope, const std::map<Symbol, Binding>& given, Value value, SourceSpan at);
   Value call_layer(const std::shared_ptr<LayerInstance>& layer, std::vector<Arg> args, SourceSpan at);
   std::vector<std::pair<Symbol, Value>> configure(const std::vector<ast::Parameter>& parameters, const ScopePtr& scope,
                                                   std::vector<Arg> args, Symbol callee, SourceSpan declared, SourceSpan at);
   void enter_tensors(const std::vector<ast::Parameter>& parameters, std::map<Symbol, Arg> args, SourceSpan at);
   Value finish(const std::vector<ast::ShapeType>& results, SourceSpan at);
+  Value evaluate_body(const ast::Body& body, const std::vector<ast::ShapeType>& results, SourceSpan at);
   void check_recursion(const void* declaration, Symbol name, SourceSpan at);
   Value pipe(const ast::Pipe& p);
 
@@ -227,14 +237,7 @@ class Elaborator {
 
   // notation.cpp: index notation
   void index_bind(const ast::IndexBind& s);
-  struct Labelled {
-    Value value;
-    std::vector<Symbol> labels;
-  };
-  Labelled labelled(const ast::Expr& e, const std::set<Symbol>& indices);
-  Labelled labelled_reduction(const ast::IndexReduction& r, std::set<Symbol> indices, SourceSpan at);
-  Labelled labelled_pointwise(const std::vector<Labelled>& parts, SourceSpan at, const std::function<Value(const std::vector<Value>&)>& build);
-  Value spread(const Labelled& from, const std::vector<Symbol>& labels, SourceSpan at);
+  Value index_reduction(const ast::Expr& e);
 
   // scan.cpp
   struct ScanValue {
@@ -270,8 +273,12 @@ class Elaborator {
   Value loss_value(const Objective& o);
   void updates(const std::vector<Objective>& objectives);
   void update_objective(const Objective& o);
+  std::vector<ParameterInfo> trained_by(const Objective& o, NodeId loss);
+  Value declare_state(const std::string& path, const Type& type, SourceSpan at, double initial);
+  std::vector<Expr> accumulated(const std::vector<ParameterInfo>& of, std::vector<Expr> gradients, int64_t steps, SourceSpan at);
+  Expr due(int64_t every, const std::vector<Dim>& dims);
   void update_parameter(const ParameterInfo& p, const OptimizerValue& optimizer, Expr g, int64_t every);
-  std::vector<Expr> transformed(const OptimizerValue& optimizer, std::vector<Expr> gradients);
+  std::vector<Expr> transformed(const OptimizerValue& optimizer, const std::vector<ParameterInfo>& of, std::vector<Expr> gradients);
   void check_unused(const std::vector<Objective>& objectives);
   Expr step_input();
   Expr seed_input();
@@ -307,6 +314,10 @@ class Elaborator {
   std::set<uint32_t> sites_;
   std::set<Symbol> dim_names_;
   std::string optimized_path_;
+  int64_t period_ = 1;
+  std::map<Symbol, SourceSpan> updated_by_;         // parameter -> the loss that trains it
+  std::set<std::pair<Symbol, Symbol>> met_dims_;    // that the lint has spoken of
+  std::set<Symbol> declared_dims_;                  // named in the model's signature or by `dim`
   std::vector<std::string> columns_;
   std::optional<NodeId> step_, seed_, init_seed_;
 };

@@ -7,6 +7,7 @@
 #include "compiler/support/error.h"
 #include "compiler/support/text.h"
 #include "frontend/sema/builtins.h"
+#include "frontend/syntax/children.h"
 
 namespace gradc::sema {
 namespace {
@@ -79,11 +80,49 @@ void Elaborator::note_origin(Diagnostic& d, const Value& v, SourceSpan at) {
   d.note(span, fmt::format("{} is {}, from here", who, to_string(n.type)));
 }
 
+void Elaborator::note_values(Diagnostic& d, const ast::Expr& e) {
+  const ast::Expr& inner = ast::strip(e);
+  auto value_of = [&](const ast::Expr& part) -> std::optional<std::string> {
+    Value v = evaluate(part);
+    if (auto* n = v.as<Num>()) return shortest(n->value);
+    return std::nullopt;
+  };
+  if (auto* b = inner.as<ast::Binary>(); b && ast::is_comparison(b->op)) {
+    std::vector<std::string> sides;
+    for (const ast::Expr* side : {b->lhs.get(), b->rhs.get()}) {
+      auto value = ast::strip(*side).as<ast::Number>() || ast::strip(*side).as<ast::Name>() ? std::nullopt : value_of(*side);
+      if (value) sides.push_back(fmt::format("'{}' is {}", quote(side->span), *value));
+    }
+    if (!sides.empty()) d.note(fmt::format("{}", fmt::join(sides, " and ")));
+  }
+  std::vector<std::string> values;
+  std::set<Symbol> seen;
+  std::function<void(const ast::Expr&)> walk = [&](const ast::Expr& part) {
+    auto* n = part.as<ast::Name>();
+    const Binding* bound = n && seen.insert(n->name).second ? frame_->scope->find(n->name) : nullptr;
+    auto* number = bound ? bound->value.as<Num>() : nullptr;
+    if (number) values.push_back(fmt::format("{} = {}", n->name, shortest(number->value)));
+    ast::for_each_child(part, walk);
+  };
+  walk(inner);
+  bool plain = inner.as<ast::Name>() != nullptr;
+  if (!values.empty() && !plain) d.note(fmt::format("with {}", fmt::join(values, ", ")));
+}
+
+// Two dimensions of the user's that have one size by chance: the model works with these data and no others.
+void Elaborator::check_names(const Dim& a, const Dim& b, SourceSpan sa, SourceSpan sb, SourceSpan at) {
+  if (!a.name || !b.name || a.name == b.name || a.size != b.size || a.size <= 1) return;
+  if (!declared_dims_.count(a.name) || !declared_dims_.count(b.name)) return;
+  if (!met_dims_.insert(std::minmax(a.name, b.name)).second) return;
+  report(DiagnosticKind::DimensionNames, at, a.name, quote(sa), b.name, quote(sb), quote(at), a.size);
+}
+
 // A mistake inside the library is shown where the user called it, with the library's line as a note.
 Diagnostic& Elaborator::with_calls(Diagnostic& d) {
   bool in_library = d.span && sources_.file(d.span.file).library;
   SourceSpan inner = d.span;
   int shown = 0;
+  SourceSpan last;
   for (const Frame* f = frame_; f && f->parent; f = f->parent) {
     if (!f->caller) continue;
     SourceSpan call_site = graph_.provenance.origin(f->caller).span;
@@ -93,7 +132,8 @@ Diagnostic& Elaborator::with_calls(Diagnostic& d) {
       d.note(inner, fmt::format("in '{}', here", frame_->callee));
       return d;
     }
-    if (!in_library && user && f->callee && call_site != d.span && shown++ < max_call_notes) d.note(call_site, fmt::format("'{}' is called here", f->callee));
+    if (!in_library && user && f->callee && call_site != d.span && call_site != last && shown++ < max_call_notes) d.note(call_site, fmt::format("'{}' is called here", f->callee));
+    last = call_site;
   }
   return d;
 }
@@ -158,6 +198,10 @@ void Elaborator::unknown_name(Symbol unknown, SourceSpan at) {
   }
   if (auto near = nearest(unknown.str(), names)) d.note(fmt::format("did you mean '{}'?", *near));
   abort();
+}
+
+bool Elaborator::is_known(Symbol name) const {
+  return name == Symbol("training") || name == Symbol("none") || constants().count(name.str()) || find_builtin(name) || dim_names_.count(name);
 }
 
 Value Elaborator::name(const ast::Name& n, SourceSpan at) {
@@ -278,10 +322,7 @@ Value Elaborator::evaluate(const ast::Expr& e) {
           },
           [&](const ast::Index& i) -> Value { return index(i, e); },
           [&](const ast::Member&) -> Value { return path_or_member(e); },
-          [&](const ast::IndexReduction& r) -> Value {
-            Labelled l = labelled_reduction(r, {}, e.span);
-            return l.value;
-          },
+          [&](const ast::IndexReduction&) -> Value { return index_reduction(e); },
           [&](const ast::List& l) -> Value { return list_of(all(l.elements)); },
           [&](const ast::Tuple& t) -> Value { return list_of(all(t.elements)); },
           [&](const ast::Paren& p) -> Value { return evaluate(*p.inner); },

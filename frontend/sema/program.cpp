@@ -30,7 +30,19 @@ struct ProgramParts {
 
 namespace {
 
-void declare_items(const ast::File& file, const ScopePtr& scope) {
+// `derivative f(...)` belongs to the function f of the same file.
+const ast::Fn* function_of(const ast::File& file, const ast::Derivative& d) {
+  for (const ast::Item& item : file.items) {
+    if (auto* f = item.as<ast::Fn>(); f && f->name.name == d.function.name) return f;
+  }
+  return nullptr;
+}
+
+void declare_items(const ast::File& file, const ScopePtr& scope, World& world) {
+  for (const ast::Item& item : file.items) {
+    auto* d = item.as<ast::Derivative>();
+    if (const ast::Fn* f = d ? function_of(file, *d) : nullptr) world.derivatives[f] = d;
+  }
   for (const ast::Item& item : file.items) {
     if (auto* f = item.as<ast::Fn>()) scope->names[f->name.name] = {std::make_shared<const Closure>(Closure{f, scope, {}}), f->name.span};
     if (auto* l = item.as<ast::Layer>()) scope->names[l->name.name] = {LayerClass{l, scope}, l->name.span};
@@ -55,18 +67,18 @@ OwnedWorld make_world(const ProgramParts& parts, const TrainSpec* train) {
   w.user = w.scopes.emplace_back(inner_scope(imports));
   for (const auto& [module, file] : parts.library) {
     if (module == "prelude") {
-      declare_items(*file, prelude);
+      declare_items(*file, prelude, w);
       continue;
     }
     auto [it, fresh] = w.modules.try_emplace(module, nullptr);
     if (fresh) it->second = w.scopes.emplace_back(inner_scope(prelude));
-    declare_items(*file, it->second);
+    declare_items(*file, it->second, w);
   }
   for (const std::string& use : parts.uses) {
     auto it = w.modules.find(use);
     if (it != w.modules.end()) imports->names.insert(it->second->names.begin(), it->second->names.end());
   }
-  declare_items(*parts.file, w.user);
+  declare_items(*parts.file, w.user, w);
   w.train = train;
   return w;
 }
@@ -79,9 +91,33 @@ void load_library(ProgramParts& parts, Diagnostics& diagnostics) {
   }
 }
 
+void read_derivative(const ast::File& file, const ast::Derivative& d, Diagnostics& diagnostics) {
+  const ast::Fn* f = function_of(file, d);
+  std::vector<std::string> names;
+  if (!f) {
+    for (const ast::Item& item : file.items) {
+      if (auto* other = item.as<ast::Fn>()) names.push_back(other->name.name.str());
+    }
+    Diagnostic& problem = diagnostics.report(DiagnosticKind::DerivativeOfUnknown, d.function.span, d.function.name);
+    if (auto near = nearest(d.function.name.str(), names)) problem.note(fmt::format("did you mean '{}'?", *near));
+    return;
+  }
+  for (const ast::Parameter& p : f->parameters) names.push_back(p.name.name.str());
+  std::set<Symbol> seen{d.value.name};
+  for (const ast::Ident& input : d.inputs) {
+    if (std::find(names.begin(), names.end(), input.name.str()) != names.end()) {
+      if (!seen.insert(input.name).second) diagnostics.report(DiagnosticKind::DuplicateName, input.span, input.name);
+      continue;
+    }
+    Diagnostic& problem = diagnostics.report(DiagnosticKind::DerivativeInput, input.span, input.name, f->name.name);
+    problem.note(f->name.span, fmt::format("'{}' takes {}", f->name.name, fmt::join(names, ", ")));
+    if (auto near = nearest(input.name.str(), names)) problem.note(fmt::format("did you mean '{}'?", *near));
+  }
+}
+
 // Names at the top of the file, each once; models and `use`.
 void read_items(ProgramParts& parts, Diagnostics& diagnostics) {
-  std::map<Symbol, SourceSpan> names;
+  std::map<Symbol, SourceSpan> names, derivatives;
   auto declare = [&](const ast::Ident& id) {
     auto [it, fresh] = names.try_emplace(id.name, id.span);
     if (!fresh) diagnostics.report(DiagnosticKind::DuplicateName, id.span, id.name).note(it->second, "first declared here");
@@ -105,7 +141,11 @@ void read_items(ProgramParts& parts, Diagnostics& diagnostics) {
                                  }
                                },
                                [&](const ast::Train&) {},
-                               [&](const ast::Derivative& d) { diagnostics.report(DiagnosticKind::NotAvailable, d.function.span, "a derivative rule"); },
+                               [&](const ast::Derivative& d) {
+                                 auto [it, fresh] = derivatives.try_emplace(d.function.name, d.function.span);
+                                 if (!fresh) diagnostics.report(DiagnosticKind::DuplicateName, d.function.span, fmt::format("derivative {}", d.function.name)).note(it->second, "first declared here");
+                                 read_derivative(*parts.file, d, diagnostics);
+                               },
                                [&](const auto& named) { declare(named.name); }},
                item.node);
   }
@@ -163,7 +203,7 @@ const ast::Name* dim_name(const ast::ShapeDim& d) { return d.size ? ast::strip(*
 std::vector<InputInfo> read_signature(const ast::Model& model, const World& world, Elaborator& sema) {
   std::vector<InputInfo> out;
   for (const ast::Parameter& p : model.inputs) {
-    InputInfo info{p.name.name, {}, p.span, {}, {}, {}, {}};
+    InputInfo info{p.name.name, {}, p.span, {}, {}, {}};
     info.type.element = sema.model_element();
     if (p.type && p.type->element) info.type.element = parse_element(p.type->element->name.str()).value_or(Element::F32);
     for (size_t i = 0; p.type && i < p.type->dims.size(); ++i) {
@@ -208,6 +248,7 @@ void Elaborator::declare_dims(const ast::File& file) {
     auto* d = item.as<ast::Dim>();
     if (!d) continue;
     dim_names_.insert(d->name.name);
+    if (!d->value || !ast::strip(*d->value).as<ast::Name>()) declared_dims_.insert(d->name.name);  // dim S = T is T
     auto given = request_.dims.find(d->name.name);
     int64_t size = given != request_.dims.end() ? given->second : 0;
     bool known = size > 0;

@@ -14,7 +14,12 @@ const ast::Name* plain_name(const ast::ShapeDim& d) { return d.size ? ast::strip
 }  // namespace
 
 int64_t Elaborator::dimension(const ast::Expr& e) {
-  int64_t size = integer_of(evaluate(e), e.span, "a size");
+  Value v = evaluate(e);
+  if (auto* n = v.as<Num>(); n && n->value != std::floor(n->value)) {
+    note_values(report(DiagnosticKind::NotWhole, e.span, "a size", quote(e.span), shortest(n->value)), e);
+    abort();
+  }
+  int64_t size = integer_of(v, e.span, "a size");
   if (size >= 0) return size;
   report(DiagnosticKind::NegativeSize, e.span, quote(e.span), size);
   abort();
@@ -64,6 +69,7 @@ Type Elaborator::input_type(const ast::Parameter& p) {
       abort();
     }
     frame_->scope->names[n->name] = {number(static_cast<double>(size), n->name), d.span};
+    declared_dims_.insert(n->name);
   }
   return declared_type(*p.type);
 }

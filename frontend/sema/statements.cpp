@@ -59,6 +59,7 @@ void Elaborator::execute(const ast::Stmt& s) {
                                  if (bool_of(evaluate(*a.condition), a.condition->span, "an assertion")) return;
                                  Diagnostic& d = report(DiagnosticKind::AssertionFailed, a.condition->span, quote(a.condition->span));
                                  if (a.message) d.note(a.message->name.str());
+                                 note_values(d, *a.condition);
                                  abort();
                                },
                                [&](const ast::ExprStmt& e) { evaluate(*e.value); }},

@@ -216,6 +216,10 @@ Elaborator::Operands Elaborator::align(const std::vector<Value>& values, const s
       note_origin(d, values[i], spans[i]);
       abort();
     }
+    std::vector<Dim> mine = out.exprs[i].type().dims;
+    for (size_t k = 1; k <= std::min(dims.size(), mine.size()); ++k) {
+      check_names(dims[dims.size() - k], mine[mine.size() - k], spans[0], spans[i], at);
+    }
     dims = *joined;
   }
   check_size(dims, at);
@@ -288,6 +292,7 @@ Value Elaborator::matmul(const Value& a, const Value& b, SourceSpan sa, SourceSp
     note_origin(d, b, sb);
     abort();
   }
+  check_names(x.type().dims.back(), y.type().dims[y.rank() >= 2 ? y.rank() - 2 : 0], sa, sb, at);
   // Labels: batch axes 0.., then rows of x, the contracted axis and the columns of y.
   int64_t next = 0;
   std::vector<int64_t> lhs, rhs, out;

@@ -72,12 +72,29 @@ class TrainReader {
     sema_.abort();
   }
 
+  // "critic.*", or a list of such.
+  std::vector<std::string> patterns(const ast::Expr& e) {
+    Value v = sema_.evaluate(e);
+    std::vector<Value> items = v.list() ? v.list()->items : std::vector<Value>{v};
+    std::vector<std::string> out;
+    for (const Value& item : items) {
+      auto* text = item.as<std::string>();
+      if (!text) {
+        sema_.report(DiagnosticKind::WrongType, e.span, sema_.quote(e.span), "a pattern of parameter paths in quotes", sema_.describe(item));
+        sema_.abort();
+      }
+      out.push_back(*text);
+    }
+    return out;
+  }
+
   void value(const std::string& key, const ast::Expr& e) {
     TrainSpec& s = out_.spec;
     if (key == "batch") s.batch = positive(e, "the batch");
     else if (key == "epochs") s.epochs = positive(e, "the number of epochs");
     else if (key == "steps") s.steps = positive(e, "the number of steps");
     else if (key == "optimizer") optimizer_ = &e;
+    else if (key == "freeze") frozen_ = patterns(e), frozen_at_ = e.span;
     else if (key == "seed") {
       int64_t seed = sema_.integer_of(sema_.evaluate(e), e.span, "the seed");
       if (seed < 0) {
@@ -175,22 +192,15 @@ class TrainReader {
     }
     for (const ast::Minimize& m : train_.minimize) {
       Objective o{m.loss.name, m.loss.span, {}, m.optimizer ? m.optimizer.get() : optimizer_, 1};
-      if (m.over) {
-        Value v = sema_.evaluate(*m.over);
-        std::vector<Value> items = v.list() ? v.list()->items : std::vector<Value>{v};
-        for (const Value& item : items) {
-          auto* text = item.as<std::string>();
-          if (!text) {
-            sema_.report(DiagnosticKind::WrongType, m.over->span, sema_.quote(m.over->span), "a pattern of parameter paths in quotes", sema_.describe(item));
-            sema_.abort();
-          }
-          o.over.push_back(*text);
-        }
-      }
+      if (m.over) o.over = patterns(*m.over);
       if (m.every) o.every = positive(*m.every, "'every'");
       out_.objectives.push_back(std::move(o));
     }
-    for (const Objective& o : out_.objectives) out_.spec.losses.push_back(o.loss);
+    for (Objective& o : out_.objectives) {
+      o.frozen = frozen_;
+      o.frozen_at = frozen_at_;
+      out_.spec.losses.push_back(o.loss);
+    }
   }
 
   const ast::Train& train_;
@@ -199,12 +209,14 @@ class TrainReader {
   Elaborator& sema_;
   Training out_;
   const ast::Expr* optimizer_ = nullptr;
+  std::vector<std::string> frozen_;
+  SourceSpan frozen_at_;
   std::map<std::string, SourceSpan> seen_;
 };
 
 }  // namespace
 
-std::vector<std::string> train_keys() { return {"data", "test", "batch", "epochs", "steps", "optimizer", "remainder", "seed"}; }
+std::vector<std::string> train_keys() { return {"data", "test", "batch", "epochs", "steps", "optimizer", "freeze", "remainder", "seed"}; }
 
 Training read_train(const ast::Train& train, const ast::Model& model, const std::map<std::string, const ast::Expr*>& overrides,
                     Elaborator& sema) {

@@ -73,8 +73,8 @@ struct OptimizerClass {
 };
 // What happens to all gradients before the optimiser sees them.
 struct GradientTransform {
-  enum Kind { ClipGlobalNorm, ClipValue } kind;
-  double limit = 0;
+  enum Kind { ClipGlobalNorm, ClipValue, Accumulate } kind;
+  double limit = 0;  // of Accumulate: the number of steps
   SourceSpan span;
 };
 struct OptimizerValue {

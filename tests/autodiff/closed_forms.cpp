@@ -49,6 +49,14 @@ const Case cases[] = {
      [](double x) { return -std::cos(x); }, {-2, -0.3, 0, 1.1}},
     {"exp", [](Expr x) { return exp(x); }, [](double x) { return std::exp(x); }, [](double x) { return std::exp(x); },
      [](double x) { return std::exp(x); }, {-2, 0, 1.5}},
+    {"exp by a rule in terms of its value", [](Expr x) {
+       Expr y = exp(x), value = stop_gradient(y), cotangent = stop_gradient(x.literal(0));
+       return with_derivative("exp", y, value, cotangent, {{x, cotangent * value}});
+     }, [](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }, {-2, 0, 1.5}},
+    {"the identity with the derivative of the sine", [](Expr x) {
+       Expr cotangent = stop_gradient(x.literal(0));
+       return with_derivative("f", x, stop_gradient(x), cotangent, {{x, cotangent * cos(x)}});
+     }, [](double x) { return std::cos(x); }, [](double x) { return -std::sin(x); }, [](double x) { return -std::cos(x); }, {-2, 0, 1.5}},
     {"log", [](Expr x) { return log(x); }, [](double x) { return 1 / x; }, [](double x) { return -1 / (x * x); },
      [](double x) { return 2 / (x * x * x); }, {0.3, 1, 4}},
     {"sqrt", [](Expr x) { return sqrt(x); }, [](double x) { return 0.5 / std::sqrt(x); },

@@ -301,6 +301,10 @@ std::optional<Expr> draw(Generator& g, const Op& op) {
     case OpKind::Gather: return draw_gather(g);
     case OpKind::ScatterAdd: return draw_scatter_add(g);
     case OpKind::StopGradient: return stop_gradient(g.some_float(0));
+    case OpKind::WithDerivative: {  // the sine with the derivative it has
+      Expr x = g.some_float(0), y = sin(x), cotangent = stop_gradient(x.literal(0));
+      return with_derivative("sine", y, stop_gradient(y), cotangent, {{x, cotangent * cos(x)}});
+    }
   }
   GRADC_BUG("unknown kind of operation");
 }
