@@ -63,6 +63,14 @@ struct GuardedCopy {
   bool sense = true;
 };
 
+// What a reader of data gives.
+struct RawData {
+  std::map<Symbol, Type> tensors;
+  std::vector<std::string> columns;   // names of the table's columns, where there are such
+  Element element;                    // of the model: that of random draws
+  std::map<Symbol, int64_t> dims;     // the sizes of dimension names that are known
+};
+
 struct Builtin;
 struct BuiltinCall;
 
@@ -73,8 +81,7 @@ class Elaborator {
   Elaborator(const World& world, SourceManager& sources, const ElaborateRequest& request, Diagnostics& diagnostics);
 
   std::optional<Elaboration> model(const ast::Model& model, const std::vector<Objective>& objectives);
-  std::optional<Graph> data(const DataSpec& data, const std::map<Symbol, Type>& raw, const std::vector<std::string>& columns,
-                            const std::vector<InputInfo>& inputs);
+  std::optional<Graph> data(const DataSpec& data, const RawData& raw, const std::vector<InputInfo>& inputs);
 
   // Runs `work` at the top level of the user's file, for compile-time values outside a model. False where it was aborted.
   bool at_top_level(const std::function<void()>& work);
@@ -141,6 +148,12 @@ class Elaborator {
   const std::string& optimized_path() const { return optimized_path_; }
   bool training() const { return request_.training; }
   const std::vector<std::string>& columns() const { return columns_; }
+  // In a reader's block: the input whose value is being given.
+  const InputInfo* data_input() const { return data_input_; }
+  // The element that numbers get where nothing else says one.
+  Element number_element() const { return expected_shape() ? expected_->element : model_element(); }
+  int64_t known_dimension(Symbol name, SourceSpan at);
+  int64_t epoch_steps() const { return request_.epoch_steps; }
   std::shared_ptr<LayerInstance> sequential(std::vector<Arg> parts, SourceSpan at);
 
  private:
@@ -254,6 +267,9 @@ class Elaborator {
   std::set<Symbol> dim_names_;
   std::string optimized_path_;
   std::vector<std::string> columns_;
+  const InputInfo* data_input_ = nullptr;
+  std::optional<Element> draw_element_;
+  std::set<Symbol> open_dims_;                     // of the model's inputs, whose sizes are not known in a reader's block
   std::optional<NodeId> step_, seed_, init_seed_;
 };
 
