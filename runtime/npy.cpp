@@ -11,57 +11,23 @@ namespace {
 
 constexpr std::string_view magic{"\x93NUMPY", 6};
 
-// What a dtype string says about the bytes.
-struct StoredType {
-  Element element;
-  char kind;  // 'f', 'i', 'u', 'b'
-  size_t size;
-};
-
-std::optional<StoredType> stored_type(std::string_view descr) {
+std::optional<Stored> stored_type(std::string_view descr) {
   if (descr.size() < 3) return std::nullopt;
   char order = descr[0], kind = descr[1];
   size_t size = 0;
   std::from_chars(descr.data() + 2, descr.data() + descr.size(), size);
   if (order == '>' && size > 1) return std::nullopt;
-  if (kind == 'f' && size == 4) return StoredType{Element::F32, kind, size};
-  if (kind == 'f' && size == 8) return StoredType{Element::F64, kind, size};
-  if (kind == 'b' && size == 1) return StoredType{Element::Bool, kind, size};
-  if (kind == 'i' && (size == 1 || size == 2 || size == 4 || size == 8)) return StoredType{Element::Int, kind, size};
-  if (kind == 'u' && (size == 1 || size == 2 || size == 4)) return StoredType{Element::Int, kind, size};
-  return std::nullopt;
-}
-
-template <class T>
-void widen(const char* from, int64_t* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    T v;
-    std::memcpy(&v, from + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-    to[i] = static_cast<int64_t>(v);
-  }
-}
-
-void copy_elements(const StoredType& type, const char* from, Array& to) {
-  int64_t n = to.count();
-  if (type.kind == 'b') {
-    for (int64_t i = 0; i < n; ++i) to.as<uint8_t>()[i] = from[i] != 0;
-  } else if (type.kind == 'i' || type.kind == 'u') {
-    bool u = type.kind == 'u';
-    switch (type.size) {
-      case 1: return u ? widen<uint8_t>(from, to.as<int64_t>(), n) : widen<int8_t>(from, to.as<int64_t>(), n);
-      case 2: return u ? widen<uint16_t>(from, to.as<int64_t>(), n) : widen<int16_t>(from, to.as<int64_t>(), n);
-      case 4: return u ? widen<uint32_t>(from, to.as<int64_t>(), n) : widen<int32_t>(from, to.as<int64_t>(), n);
-      default: return widen<int64_t>(from, to.as<int64_t>(), n);
-    }
-  } else if (n > 0) {
-    std::memcpy(to.bytes.data(), from, to.bytes.size());
-  }
+  static const std::map<std::pair<char, size_t>, Stored> known = {
+      {{'f', 4}, Stored::F32}, {{'f', 8}, Stored::F64}, {{'b', 1}, Stored::Bool}, {{'i', 1}, Stored::I8},  {{'i', 2}, Stored::I16},
+      {{'i', 4}, Stored::I32}, {{'i', 8}, Stored::I64}, {{'u', 1}, Stored::U8},   {{'u', 2}, Stored::U16}, {{'u', 4}, Stored::U32}};
+  auto it = known.find({kind, size});
+  return it == known.end() ? std::nullopt : std::optional(it->second);
 }
 
 // Column-major elements, as Fortran order stores them, in row-major order.
-Array from_fortran(const Array& a) {
-  Array out = Array::zeros(a.element, a.shape);
-  size_t rank = a.shape.size(), width = byte_size(a.element);
+Column from_fortran(const Column& a) {
+  Column out{a.stored, a.shape, std::string(a.bytes.size(), '\0')};
+  size_t rank = a.shape.size(), width = byte_size(a.stored);
   std::vector<int64_t> index(rank, 0);
   for (int64_t i = 0; i < a.count(); ++i) {
     int64_t source = 0;
@@ -112,7 +78,7 @@ std::optional<std::vector<int64_t>> parse_shape(std::string_view tuple) {
 
 }  // namespace
 
-std::optional<Array> parse_npy(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
+std::optional<Column> parse_npy_column(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
   auto bad = [&](const std::string& why) {
     diagnostics.report_at(DiagnosticKind::MalformedArrayFile, place, ".npy", why);
     return std::nullopt;
@@ -136,13 +102,21 @@ std::optional<Array> parse_npy(std::string_view bytes, const std::string& place,
   }
   auto n = checked_count(*shape);
   if (!n) return bad(fmt::format("shape {} is out of range", shape_text(*shape)));
-  if (data.size() != static_cast<size_t>(*n) * type->size) {
-    return bad(fmt::format("shape {} needs {} bytes of data, there are {}", shape_text(*shape), *n * static_cast<int64_t>(type->size), data.size()));
+  const size_t element = byte_size(*type);
+  if (data.size() != static_cast<size_t>(*n) * element) {
+    return bad(fmt::format("shape {} needs {} bytes of data, there are {}", shape_text(*shape), static_cast<size_t>(*n) * element, data.size()));
   }
-  Array array = Array::zeros(type->element, *shape);
-  copy_elements(*type, data.data(), array);
-  if (order->substr(0, 4) == "True" && shape->size() > 1) return from_fortran(array);
-  return array;
+  Column column{*type, *shape, std::string(data)};
+  if (*type == Stored::Bool) {
+    for (char& b : column.bytes) b = b != 0;
+  }
+  if (order->substr(0, 4) == "True" && shape->size() > 1) return from_fortran(column);
+  return column;
+}
+
+std::optional<Array> parse_npy(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
+  auto column = parse_npy_column(bytes, place, diagnostics);
+  return column ? std::optional(to_array(*column)) : std::nullopt;
 }
 
 std::string npy_bytes(const Array& array) {

@@ -105,14 +105,14 @@ std::string extract(std::string_view zip, const Member& m, std::string& out) {
 
 }  // namespace
 
-std::optional<NamedArrays> parse_npz(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
+std::optional<NamedColumns> parse_npz_columns(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
   std::vector<Member> members;
   std::string error = read_directory(bytes, members);
   if (!error.empty()) {
     diagnostics.report_at(DiagnosticKind::MalformedArrayFile, place, ".npz", error);
     return std::nullopt;
   }
-  NamedArrays arrays;
+  NamedColumns arrays;
   for (const Member& m : members) {
     std::string content, name = m.name.ends_with(".npy") ? m.name.substr(0, m.name.size() - 4) : m.name;
     error = extract(bytes, m, content);
@@ -120,12 +120,23 @@ std::optional<NamedArrays> parse_npz(std::string_view bytes, const std::string& 
       diagnostics.report_at(DiagnosticKind::MalformedArrayFile, place, ".npz", fmt::format("member '{}': {}", m.name, error));
       return std::nullopt;
     }
-    auto array = parse_npy(content, fmt::format("{}: {}", place, name), diagnostics);
+    auto array = parse_npy_column(content, fmt::format("{}: {}", place, name), diagnostics);
     if (!array) return std::nullopt;
     if (!arrays.emplace(name, std::move(*array)).second) {
       diagnostics.report_at(DiagnosticKind::MalformedArrayFile, place, ".npz", fmt::format("member '{}' is there twice", name));
       return std::nullopt;
     }
+  }
+  return arrays;
+}
+
+std::optional<NamedArrays> parse_npz(std::string_view bytes, const std::string& place, Diagnostics& diagnostics) {
+  auto columns = parse_npz_columns(bytes, place, diagnostics);
+  if (!columns) return std::nullopt;
+  NamedArrays arrays;
+  for (auto& [name, column] : *columns) {
+    arrays.emplace(name, to_array(column));
+    column.bytes = {};
   }
   return arrays;
 }

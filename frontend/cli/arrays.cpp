@@ -61,18 +61,6 @@ void check_type(Session& session, const std::string& name, const Array& array, c
   }
 }
 
-Dataset first_rows(Session& session, LoadedData& data) {
-  const TrainSpec& train = *session.program->train();
-  int64_t count = train.batch ? std::min(*train.batch, data.rows.rows) : data.rows.rows;
-  for (auto& [name, array] : data.rows.rowwise) {
-    size_t width = array.shape[0] ? array.bytes.size() / static_cast<size_t>(array.shape[0]) : 0;
-    array.shape[0] = count;
-    array.bytes.resize(static_cast<size_t>(count) * width);
-  }
-  data.rows.rows = count;
-  return data.rows;
-}
-
 Elaboration with_gradients(Session& session, ElaborateRequest request, Elaboration meaning) {
   bool updates = std::any_of(meaning.graph.outputs.begin(), meaning.graph.outputs.end(), [](const Output& o) { return o.kind == OutputKind::Update; });
   if (updates || meaning.metrics.empty()) return meaning;
@@ -85,6 +73,19 @@ Elaboration with_gradients(Session& session, ElaborateRequest request, Elaborati
   meaning = session.elaborate(request);
   meaning.metrics = metrics;
   return meaning;
+}
+
+// Names first: the shapes of an input with a wrong name would leave a dimension unbound, which is a worse message.
+std::map<Symbol, int64_t> dims_of_given(Session& session, const NamedArrays& inputs) {
+  std::vector<std::string> known;
+  for (const InputInfo& input : session.program->signature(session.model, session.diagnostics)) known.push_back(input.name.str());
+  std::map<Symbol, Type> types;
+  for (const auto& [name, array] : inputs) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) unknown_name(session, name, "input", known);
+    types.emplace(name, type_of(array));
+  }
+  session.stop_on_errors();
+  return bind_dims(session, types);
 }
 
 }  // namespace
@@ -132,33 +133,29 @@ void check_variables(Session& session, const NamedArrays& given, const Elaborati
 
 Step prepare(Session& session, ElaborateRequest request, const ArrayOptions& options, WithoutOptimizer otherwise) {
   GivenArrays given = read_given(session, options);
-  LoadedData data;
-  if (!given.inputs.empty()) {
-    for (auto& [name, array] : given.inputs) data.rows.whole.emplace(name, std::move(array));
-  } else if (session.program->train() && session.program->train()->data) {
-    data = load_data(session, *session.program->train()->data);
-    data.rows = first_rows(session, data);
-  }
-  // Names first: the shapes of an input with a wrong name would leave a dimension unbound, which is a worse message.
-  std::vector<std::string> known;
-  for (const InputInfo& input : session.program->signature(session.model, session.diagnostics)) known.push_back(input.name.str());
-  for (const auto& [name, array] : data.rows.whole) {
-    if (std::find(known.begin(), known.end(), name) == known.end()) unknown_name(session, name, "input", known);
-  }
-  session.stop_on_errors();
-  request.dims = bind_dims(session, data.rows);
-  if (data.rows.rows == 0 && data.rows.whole.empty() && session.program->train() && session.program->train()->batch) {
-    request.default_dim = *session.program->train()->batch;
+  const TrainSpec* train = session.program->train() ? &*session.program->train() : nullptr;
+  std::unique_ptr<Source> source;
+  int64_t rows = 0;
+  if (given.inputs.empty() && train && train->data) {
+    source = std::make_unique<Source>(session, *train->data);
+    rows = source->data().rows;
+    request.epoch_steps = rows == 0 ? 1 : std::max<int64_t>(1, rows / train->batch.value_or(rows));
+    if (train->batch) rows = std::min(*train->batch, rows);
+    request.dims = bind_dims(session, source->types(rows));
+  } else if (!given.inputs.empty()) {
+    request.dims = dims_of_given(session, given.inputs);
+  } else if (train && train->batch) {
+    request.default_dim = *train->batch;
   }
   Elaboration meaning = session.elaborate(request);
   if (otherwise == WithoutOptimizer::write_gradients) meaning = with_gradients(session, request, std::move(meaning));
   Step step = session.build(std::move(meaning));
-  NamedArrays inputs(data.rows.whole.begin(), data.rows.whole.end());
-  inputs.insert(data.rows.rowwise.begin(), data.rows.rowwise.end());
-  check_inputs(session, inputs, step.meaning.inputs);
-  data.rows.whole.insert(data.rows.rowwise.begin(), data.rows.rowwise.end());
-  data.rows.rowwise.clear();
-  check_indices(session, data, step.meaning.inputs);
+  if (source) {
+    source->check_indices(step.meaning.inputs);
+  } else {
+    check_inputs(session, given.inputs, step.meaning.inputs);
+    check_indices(session, given.inputs, step.meaning.inputs);
+  }
   check_variables(session, given.variables, step.meaning);
   std::vector<std::string> names;
   for (const auto& [name, array] : given.variables) names.push_back(name);
@@ -167,10 +164,13 @@ Step prepare(Session& session, ElaborateRequest request, const ArrayOptions& opt
     if (session.variables().has(name)) session.variables().set(name, array);
   }
   if (!options.checkpoint.empty()) {
-    load_checkpoint(options.checkpoint, session.variables(), session.diagnostics);
+    load_checkpoint(options.checkpoint, session.variables(), session.diagnostics, request.update ? OptimizerStates::wanted : OptimizerStates::passed_over);
     session.stop_on_errors();
   }
-  load_whole(data.rows, *step.runner);
+  if (source) load_first(session, *source, rows, *step.runner);
+  for (const auto& [name, array] : given.inputs) {
+    if (step.runner->has(name)) step.runner->set(name, array);
+  }
   return step;
 }
 

@@ -42,13 +42,12 @@ class Checker {
  private:
   void prepare() {
     const auto& train = session_.program->train();
-    if (train && train->data) {
-      data_ = load_data(session_, *train->data);
-      take_batch();
-    }
-    std::map<Symbol, int64_t> dims = data_.rows.rowwise.empty() && data_.rows.whole.empty() ? std::map<Symbol, int64_t>{} : bind_dims(session_, data_.rows);
     ElaborateRequest request = session_.request(true, false);
-    request.dims = dims;
+    if (train && train->data) {
+      source_ = std::make_unique<Source>(session_, *train->data);
+      rows_ = std::min(batch, source_->data().rows);
+      request.dims = bind_dims(session_, source_->types(rows_));
+    }
     request.default_dim = batch;
     Elaboration meaning = session_.elaborate(request);
     if (meaning.metrics.empty() || std::none_of(meaning.parameters.begin(), meaning.parameters.end(), [](auto& p) { return p.used; })) {
@@ -65,44 +64,32 @@ class Checker {
     }
     gradients_ = session_.build(session_.elaborate(request));
     session_.initialize(gradients_.meaning);
+    fill_inputs(value_);
     fill_inputs(gradients_);
-    check_indices(session_, data_, gradients_.meaning.inputs);
-    load_whole(data_.rows, *value_.runner);
-    load_whole(data_.rows, *gradients_.runner);
     gradients_.runner->run(1, session_.seed);
   }
 
   std::string gradient(const std::string& name) const { return fmt::format("grad({}, {})", loss_, name); }
 
-  // The first rows of the data, all as whole arrays: this step sees nothing else.
-  void take_batch() {
-    Dataset& rows = data_.rows;
-    int64_t count = std::min(batch, rows.rows);
-    for (auto& [name, array] : rows.rowwise) {
-      size_t width = array.bytes.size() / static_cast<size_t>(std::max<int64_t>(1, array.shape[0]));
-      array.shape[0] = count;
-      array.bytes.resize(static_cast<size_t>(count) * width);
+  // The first rows of the data. A model without data is checked on random inputs: numbers in [-1, 1), indices inside their range.
+  void fill_inputs(Step& step) {
+    if (source_) {
+      source_->check_indices(step.meaning.inputs);
+      return load_first(session_, *source_, rows_, *step.runner);
     }
-    rows.whole.insert(rows.rowwise.begin(), rows.rowwise.end());
-    rows.rowwise.clear();
-    rows.rows = count;
-  }
-
-  // A model without data is checked on random inputs: numbers in [-1, 1), indices inside their range.
-  void fill_inputs(const Step& step) {
+    Draws draws(input_draws);
     for (const InputInfo& input : step.meaning.inputs) {
-      if (data_.rows.whole.count(input.name.str())) continue;
       Array a = Array::zeros(input.type.element, input.type.sizes());
       for (int64_t i = 0; i < a.count(); ++i) {
         switch (a.element) {
-          case Element::Int: a.as<int64_t>()[i] = draws_.below(input.index_limit.value_or(2)); break;
-          case Element::Bool: a.as<uint8_t>()[i] = draws_.uniform() < 0.5; break;
-          case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws_.uniform() - 1); break;
-          case Element::F64: a.as<double>()[i] = 2 * draws_.uniform() - 1; break;
+          case Element::Int: a.as<int64_t>()[i] = draws.below(input.index_limit.value_or(2)); break;
+          case Element::Bool: a.as<uint8_t>()[i] = draws.uniform() < 0.5; break;
+          case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws.uniform() - 1); break;
+          case Element::F64: a.as<double>()[i] = 2 * draws.uniform() - 1; break;
           case Element::None: break;
         }
       }
-      data_.rows.whole.emplace(input.name.str(), std::move(a));
+      if (step.runner->has(input.name.str())) step.runner->set(input.name.str(), a);
     }
   }
 
@@ -157,7 +144,9 @@ class Checker {
 
   std::map<Symbol, Tensor> interpreter_inputs() {
     std::map<Symbol, Tensor> inputs;
-    for (const auto& [name, array] : data_.rows.whole) inputs.emplace(name, to_tensor(array));
+    for (const InputInfo& input : gradients_.meaning.inputs) {
+      if (gradients_.runner->has(input.name.str())) inputs.emplace(input.name, to_tensor(gradients_.runner->get(input.name.str())));
+    }
     for (const auto& [name, entry] : session_.variables().entries()) {
       inputs.emplace(name, to_tensor(session_.variables().get(name)));
     }
@@ -240,7 +229,9 @@ class Checker {
 
   const CheckVerb& verb_;
   Session session_;
-  LoadedData data_;
+  std::unique_ptr<Source> source_;
+  int64_t rows_ = 0;
+  static constexpr uint64_t input_draws = 0x696E707574;
   Draws draws_{0x6772616463};
   std::string loss_;
   std::vector<std::string> names_;

@@ -18,6 +18,7 @@ void add_model_options(CLI::App* verb, ModelOptions& o) {
   verb->add_option("FILE", o.file, "model file (*.grad)")->required();
   verb->add_option("--model", o.model, "which model, where the file has several")->type_name("NAME");
   verb->add_option("--set", o.set, "override a setting: train.batch=32")->type_name("KEY=VALUE")->expected(1)->allow_extra_args(false)->take_all();
+  verb->add_option("--data", o.data, "look for data files here before the model's folder")->type_name("DIR")->expected(1)->allow_extra_args(false)->take_all();
   verb->add_option("--seed", o.seed, "seed of everything random")->type_name("N");
   verb->add_option("--threads", o.threads, "threads to run on (default: all processors)")->type_name("N")->check(CLI::Range(1, 1024));
   verb->add_option("--dtype", o.dtype, "element type of numbers: f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->type_name("TYPE");

@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string file;
   std::string model;                  // --model, where a file has several
   std::vector<std::string> set;       // --set train.batch=32
+  std::vector<std::string> data;      // --data DIR: where data files are looked for before the model's folder
   std::optional<uint64_t> seed;
   int threads = 0;                    // 0: one per processor that this process may use
   std::string dtype = "f32";

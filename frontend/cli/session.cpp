@@ -119,6 +119,7 @@ ElaborateRequest Session::request(bool training, bool update) const {
   r.training = training;
   r.update = update;
   r.element = element;
+  r.epoch_steps = 1;  // the rows at hand are all the data, unless the verb knows better
   return r;
 }
 

@@ -37,6 +37,8 @@ class Session : public Messages {
   Symbol model;                      // what the verbs work on
   CompileOptions compile_options;
 
+  // Where data files are looked for first (--data).
+  const std::vector<std::string>& data_folders() const { return options_.data; }
   ThreadPool& pool();
   Variables& variables() { return variables_; }
 

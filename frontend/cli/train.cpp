@@ -46,15 +46,15 @@ class RunFolder {
   std::string checkpoint() const { return path_ + "/checkpoint.safetensors"; }
   bool has_checkpoint() const { return !path_.empty() && std::filesystem::exists(checkpoint()); }
 
-  // The events of an earlier run that a resumed one continues, up to the epoch it stands at.
-  void keep_events(int64_t epoch) {
+  // The events of an earlier run that a resumed one continues, up to the step it stands at.
+  void keep_events(int64_t step) {
     Diagnostics ignored;
     auto text = std::filesystem::exists(path_ + "/metrics.jsonl") ? read_file(path_ + "/metrics.jsonl", ignored) : std::nullopt;
     if (!text) return;
     for (size_t at = 0; at < text->size();) {
       size_t end = std::min(text->find('\n', at), text->size());
       auto event = ordered_json::parse(text->substr(at, end - at), nullptr, false);
-      if (event.is_object() && event.value("event", "") == "epoch" && event.value("epoch", int64_t{0}) <= epoch) events_ += event.dump() + "\n";
+      if (event.is_object() && event.value("event", "") == "epoch" && event.value("step", int64_t{0}) <= step) events_ += event.dump() + "\n";
       at = end + 1;
     }
   }
@@ -90,50 +90,58 @@ class TrainVerbRunner {
     prepare_variables(options);
     announce(options);
     auto old_handler = std::signal(SIGINT, on_interrupt);
-    TrainResult result = gradc::train(train_rows_, test_rows_, options, [this](bool training, int64_t rows) -> StepRunner& { return *step(training, rows).runner; },
-                                      hooks(options));
+    TrainResult result = gradc::train(train_, test_, options, [this](bool training, int64_t rows) -> StepRunner& { return *step(training, rows).runner; }, hooks(options));
     std::signal(SIGINT, old_handler);
     return finish(result);
   }
 
  private:
   void load() {
-    LoadedData data;
-    if (spec_->data) data = load_data(session_, *spec_->data);
-    std::vector<InputInfo> signature = session_.program->signature(session_.model, session_.diagnostics);
-    batch_dim_ = batch_dim(signature);
-    dims_ = bind_dims(session_, data.rows);
-    LoadedData test;
-    if (spec_->test) {
-      test = load_data(session_, *spec_->test);
-      test_rows_ = test.rows;
-      train_rows_ = data.rows;
-    } else if (spec_->test_share > 0) {
-      std::tie(train_rows_, test_rows_) = split(data.rows, spec_->test_share, session_.seed);
-    } else {
-      train_rows_ = data.rows;
+    batch_dim_ = batch_dim(session_.program->signature(session_.model, session_.diagnostics));
+    session_.stop_on_errors();
+    if (spec_->data) data_ = std::make_unique<Source>(session_, *spec_->data);
+    if (spec_->test) test_data_ = std::make_unique<Source>(session_, *spec_->test);
+    if (data_) {
+      auto [training, held_out] = data_->parts(spec_->test ? 0 : spec_->test_share);
+      train_ = data_->feed(std::move(training));
+      if (!spec_->test && held_out.rows > 0) test_ = data_->feed(std::move(held_out));
     }
-    if (batch_dim_ && train_rows_.rows == 0) {
-      session_.diagnostics.report_at(DiagnosticKind::NoRows, data.place);
+    if (test_data_) test_ = test_data_->feed(test_data_->data());
+    if (batch_dim_ && data_ && !data_->drawn() && train_.data.rows == 0) {
+      session_.diagnostics.report_at(DiagnosticKind::NoRows, data_->place());
       throw Stop{user_error};
     }
     // Labels are checked before the first step, on all rows, held-out ones included.
     const Elaboration& meaning = step(true, batch_rows()).meaning;
-    check_indices(session_, data, meaning.inputs);
-    check_indices(session_, test, meaning.inputs);
+    for (Source* source : {data_.get(), test_data_.get()}) {
+      if (source) source->check_indices(meaning.inputs);
+    }
   }
 
   int64_t batch_rows() const {
-    int64_t rows = std::max<int64_t>(1, train_rows_.rows);
+    int64_t rows = std::max<int64_t>(1, train_.data.rows);
     return spec_->batch ? std::min(*spec_->batch, rows) : rows;
+  }
+
+  // Sizes of the model's dimensions where so many rows are seen at once.
+  std::map<Symbol, int64_t> dims(bool training, int64_t rows) {
+    Source* source = !training && test_data_ ? test_data_.get() : data_.get();
+    if (!source) return {};
+    auto dims = bind_dims(session_, source->types(rows));
+    auto drawn = dims.find(batch_dim_);
+    if (source->drawn() && spec_->batch && drawn != dims.end() && drawn->second != *spec_->batch) {
+      session_.diagnostics.report(DiagnosticKind::BatchOfDraws, source->spec().span, *spec_->batch, drawn->second).note("leave one of the two out");
+      throw Stop{user_error};
+    }
+    return dims;
   }
 
   Step& step(bool training, int64_t rows) {
     auto [it, fresh] = steps_.try_emplace({training, rows});
     if (fresh) {
       ElaborateRequest request = session_.request(training, training);
-      request.dims = dims_;
-      if (batch_dim_) request.dims[batch_dim_] = rows;
+      request.dims = dims(training, rows);
+      request.epoch_steps = std::max<int64_t>(1, steps_per_epoch(train_.data.rows, batch_rows(), spec_->keep_remainder));
       it->second = session_.build(session_.elaborate(request));
     }
     return it->second;
@@ -144,6 +152,7 @@ class TrainVerbRunner {
     options.batch = batch_rows();
     options.epochs = spec_->epochs;
     options.steps = spec_->steps;
+    options.every = spec_->every;
     options.keep_remainder = spec_->keep_remainder;
     options.seed = session_.seed;
     for (Symbol m : step(true, batch_rows()).meaning.metrics) options.metrics.push_back(m.str());
@@ -159,23 +168,27 @@ class TrainVerbRunner {
       session_.diagnostics.report_at(DiagnosticKind::ResumeSeed, folder_.checkpoint(), info->seed, options.seed);
       throw Stop{user_error};
     }
-    options.first_epoch = info->epoch;
-    options.first_step = info->step;
-    done_ = {info->epoch, info->step, {}, {}, 0};
-    folder_.keep_events(info->epoch);
+    options.start = info->at;
+    if (options.start.sums.size() != options.metrics.size()) options.start.rows = 0, options.start.sums.clear();
+    done_.epoch = info->at.epoch;
+    done_.step = info->at.step;
+    folder_.keep_events(info->at.step);
   }
 
   void announce(const TrainOptions& options) {
     if (verb_.model.json || verb_.quiet) return;
     const Elaboration& meaning = step(true, batch_rows()).meaning;
-    int64_t count = 0;
+    int64_t count = 0, batch = options.batch;
+    for (const InputInfo& i : meaning.inputs) {
+      if (batch_dim_ && !i.dims.empty() && i.dims[0] == batch_dim_) batch = i.type.size(0);  // also where points are drawn
+    }
     for (const ParameterInfo& p : meaning.parameters) count += p.type.count();
-    std::string rows = train_rows_.rows == 0 ? "" : fmt::format("{} rows to train on, ", train_rows_.rows);
-    if (test_rows_.rows > 0) rows += fmt::format("{} held out, ", test_rows_.rows);
+    std::string rows = train_.data.rows == 0 ? "" : fmt::format("{} rows to train on, ", train_.data.rows);
+    if (test_.data.rows > 0) rows += fmt::format("{} {}, ", test_.data.rows, test_data_ ? "to test on" : "held out");
     int threads = session_.pool().threads();
     fmt::print("{}: {} parameters in {} tensors\n{}batches of {}, {} on {} thread{}\n", session_.sources.file(spec_->span.file).name, count,
-               meaning.parameters.size(), rows, options.batch, gradc::name(session_.element), threads, threads == 1 ? "" : "s");
-    if (options.first_epoch > 0) fmt::print("resumed after epoch {}, step {}\n", options.first_epoch, options.first_step);
+               meaning.parameters.size(), rows, batch, gradc::name(session_.element), threads, threads == 1 ? "" : "s");
+    if (options.start.step > 0) fmt::print("resumed after {} epochs, step {}\n", options.start.epoch, options.start.step);
     std::fflush(stdout);
   }
 
@@ -188,11 +201,11 @@ class TrainVerbRunner {
   }
 
   // Very short epochs would spend their time on the disk: between the first and the last, one checkpoint a second.
-  void save(const EpochReport& report, bool last) {
+  void save(const Position& at, bool last) {
     auto now = std::chrono::steady_clock::now();
     if (!folder_ || (!last && saved_ && now - *saved_ < std::chrono::seconds(1))) return;
     saved_ = now;
-    save_checkpoint(folder_.checkpoint(), session_.variables(), {session_.model.str(), report.epoch, report.step, session_.seed});
+    save_checkpoint(folder_.checkpoint(), session_.variables(), {session_.model.str(), at, session_.seed});
   }
 
   TrainHooks hooks(const TrainOptions& options) {
@@ -200,12 +213,12 @@ class TrainVerbRunner {
     if (!verb_.model.json && !verb_.quiet) hooks.progress = [this](const Progress& p) { bar_.draw(p); };
     hooks.stop = [] { return interrupt_requested != 0; };
     int64_t epochs = options.epochs.value_or(0);
-    hooks.epoch = [this, epochs](const EpochReport& report) {
+    hooks.report = [this, epochs](const EpochReport& report, const Position& at) {
       bar_.clear();
       if (verb_.model.json || folder_) {
         ordered_json e = event("epoch", report);
         if (verb_.model.json) fmt::print("{}\n", e.dump());
-        save(report, false);
+        save(at, false);
         folder_.add(e);
       }
       if (!verb_.model.json && !verb_.quiet) fmt::print("{}\n", epoch_line(report, epochs));
@@ -218,13 +231,16 @@ class TrainVerbRunner {
   int finish(const TrainResult& result) {
     bar_.clear();
     if (result.end == TrainEnd::Diverged) {
-      session_.diagnostics.report_at(DiagnosticKind::Diverged, verb_.model.file, result.diverged_metric, result.last.step, result.last.epoch)
-          .note(folder_ ? fmt::format("'{}' holds the last whole epoch", folder_.checkpoint()) : "nothing was saved: --out was not given");
+      session_.diagnostics.report_at(DiagnosticKind::Diverged, verb_.model.file, result.diverged_metric, result.at.step, result.at.epoch + 1)
+          .note(folder_ ? fmt::format("'{}' holds the state at the last report", folder_.checkpoint()) : "nothing was saved: --out was not given");
       return user_error;
     }
-    if (result.end == TrainEnd::Done) save(done_, true);
+    save(result.at, true);
     if (verb_.model.json || folder_) {
-      ordered_json e = event("end", done_);
+      EpochReport last = done_;
+      last.epoch = result.at.epoch;
+      last.step = result.at.step;
+      ordered_json e = event("end", last);
       if (verb_.model.json) fmt::print("{}\n", e.dump());
       folder_.add(e);
     }
@@ -232,8 +248,8 @@ class TrainVerbRunner {
       for (const auto& [name, value] : done_.test) {
         if (name != "loss") fmt::print("test {}: {:.4f}\n", name, value);
       }
-      if (result.end == TrainEnd::Interrupted) fmt::print("interrupted in epoch {}\n", done_.epoch + 1);
-      if (folder_ && saved_) fmt::print("saved {}\n", folder_.checkpoint());
+      if (result.end == TrainEnd::Interrupted) fmt::print("interrupted in epoch {} after step {}{}\n", result.at.epoch + 1, result.at.step, folder_ ? "; --resume goes on from there" : "");
+      if (folder_) fmt::print("saved {}\n", folder_.checkpoint());
     }
     return result.end == TrainEnd::Interrupted ? interrupted : success;
   }
@@ -243,8 +259,8 @@ class TrainVerbRunner {
   RunFolder folder_;
   const TrainSpec* spec_ = nullptr;
   Symbol batch_dim_;
-  std::map<Symbol, int64_t> dims_;
-  Dataset train_rows_, test_rows_;
+  std::unique_ptr<Source> data_, test_data_;
+  Feed train_, test_;
   std::map<std::pair<bool, int64_t>, Step> steps_;
   ProgressBar bar_;
   EpochReport done_;

@@ -31,7 +31,7 @@ std::vector<Formal> parse_signature(std::string_view text) {
 const std::map<Symbol, const Builtin*>& table() {
   static const std::map<Symbol, const Builtin*> all = [] {
     std::map<Symbol, const Builtin*> t;
-    for (auto* group : {&math_builtins(), &reduction_builtins(), &shape_builtins(), &window_builtins(), &order_builtins(), &model_builtins()}) {
+    for (auto* group : {&math_builtins(), &reduction_builtins(), &shape_builtins(), &window_builtins(), &order_builtins(), &model_builtins(), &data_builtins()}) {
       for (const Builtin& b : *group) t[b.name] = &b;
     }
     return t;

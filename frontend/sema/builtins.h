@@ -35,7 +35,14 @@ const std::vector<Builtin>& reduction_builtins();  // sum, mean, argmax, ...
 const std::vector<Builtin>& shape_builtins();      // reshape, concat, zeros, ...
 const std::vector<Builtin>& window_builtins();     // convolution and pooling
 const std::vector<Builtin>& order_builtins();      // sorting, running totals, rows added by index
-const std::vector<Builtin>& model_builtins();      // random numbers, initial values, gradients, data columns
+const std::vector<Builtin>& model_builtins();      // random numbers, initial values, gradients
+const std::vector<Builtin>& data_builtins();       // columns of tables
+
+// In a reader's block: the shape of a draw for the input that is given, with as many rows as the argument `rows` says, if any.
+std::vector<Dim> drawn_shape(const BuiltinCall& c, size_t rows);
+// pad(x) in a reader's block: a border around x, as wide on both sides, up to the sizes of the input that is given. A channel axis
+// that x lacks is added; its channels are copies.
+Value pad_to_input(const BuiltinCall& c);
 
 const Builtin* find_builtin(Symbol name);
 std::vector<std::string> builtin_names();

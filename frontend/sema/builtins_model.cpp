@@ -1,4 +1,4 @@
-// Random numbers, initial values, derivatives, layers and data columns.
+// Random numbers, initial values, derivatives, layers and the length of training.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -9,24 +9,36 @@
 namespace gradc::sema {
 namespace {
 
-std::vector<Dim> random_shape(const BuiltinCall& c, size_t i) {
-  if (c.has(i)) return c.sema.shape_of(c.value(i), c.at(i));
+bool shape_first(const BuiltinCall& c) { return c.has(0) && c.value(0).list() && !c.has(1) && !c.has(2); }
+
+// The shape of a draw: as written, or that of the parameter that is being declared, or that of the model's input whose data are
+// being given, where `rows` says how many. A list in the first place is the shape: normal([N, 64]).
+std::vector<Dim> random_shape(const BuiltinCall& c) {
+  constexpr size_t shape = 2, rows = 3;
+  if (shape_first(c)) return c.sema.shape_of(c.value(0), c.at(0));
+  if (c.has(shape)) return c.sema.shape_of(c.value(shape), c.at(shape));
+  if (c.sema.data_input()) return drawn_shape(c, rows);
+  if (c.has(rows)) {
+    c.sema.report(DiagnosticKind::OnlyInData, c.args[rows]->named_at(), "rows");
+    c.sema.abort();
+  }
   if (const Type* t = c.sema.expected_shape()) return t->dims;
   c.sema.report(DiagnosticKind::ShapeNeeded, c.span, c.builtin.name);
   c.sema.abort();
 }
 
 Value uniform(const BuiltinCall& c) {
-  double low = c.number(0, 0), high = c.number(1, 1);
-  Expr u = c.sema.uniform_random(random_shape(c, 2), c.span);
+  double low = shape_first(c) ? 0 : c.number(0, 0), high = c.number(1, 1);
+  Expr u = cast(c.sema.uniform_random(random_shape(c), c.span), c.sema.number_element());
   return c.sema.wrap(u * (high - low) + low);
 }
 
 // Box and Muller 1958: sqrt(-2 log(1 - u)) cos(2 pi v) of two independent uniforms is standard normal.
 Value normal(const BuiltinCall& c) {
-  double mean = c.number(0, 0), deviation = c.number(1, 1);
-  std::vector<Dim> dims = random_shape(c, 2);
-  Expr u = c.sema.uniform_random(dims, c.span), v = c.sema.uniform_random(dims, c.span);
+  double mean = shape_first(c) ? 0 : c.number(0, 0), deviation = c.number(1, 1);
+  std::vector<Dim> dims = random_shape(c);
+  auto draw = [&] { return cast(c.sema.uniform_random(dims, c.span), c.sema.number_element()); };
+  Expr u = draw(), v = draw();
   Expr z = sqrt(-2.0 * log(1.0 - u)) * cos(v * (2 * std::numbers::pi));
   return c.sema.wrap(z * deviation + mean);
 }
@@ -57,11 +69,26 @@ Value excluded(const BuiltinCall& c) {
   });
 }
 
-Value train_steps(const BuiltinCall& c) {
-  const TrainSpec* train = c.sema.world().train;
-  if (train && train->steps) return number(std::max(1.0, std::floor(static_cast<double>(*train->steps) / static_cast<double>(c.sema.period()))));
+[[noreturn]] void steps_unknown(const BuiltinCall& c) {
   c.sema.report(DiagnosticKind::StepsUnknown, c.span);
   c.sema.abort();
+}
+
+Value epoch_steps(const BuiltinCall& c) {
+  if (c.sema.epoch_steps() == 0) steps_unknown(c);
+  return number(static_cast<double>(c.sema.epoch_steps()));
+}
+
+// Whichever of 'steps' and 'epochs' ends first, counted in updates of the parameters in hand.
+Value train_steps(const BuiltinCall& c) {
+  const TrainSpec* train = c.sema.world().train;
+  std::optional<int64_t> steps = train ? train->steps : std::nullopt;
+  if (train && train->epochs && c.sema.epoch_steps() > 0) {
+    int64_t all = *train->epochs * c.sema.epoch_steps();
+    steps = steps ? std::min(*steps, all) : all;
+  }
+  if (!steps) steps_unknown(c);
+  return number(std::max(1.0, std::floor(static_cast<double>(*steps) / static_cast<double>(c.sema.period()))));
 }
 
 Value transform(const BuiltinCall& c, GradientTransform::Kind kind) {
@@ -71,51 +98,12 @@ Value transform(const BuiltinCall& c, GradientTransform::Kind kind) {
   return std::make_shared<const OptimizerValue>(std::move(v));
 }
 
-Expr table(const BuiltinCall& c) {
-  const Binding* b = c.sema.frame().scope->find("table");
-  if (c.sema.frame().kind == Frame::Data && b) return c.sema.expr(b->value, c.span);
-  c.sema.report(DiagnosticKind::OnlyInData, c.span, c.builtin.name);
-  c.sema.abort();
-}
-
-int64_t column_number(const BuiltinCall& c, int64_t columns) {
-  if (auto* text = c.value(0).as<std::string>()) {
-    const std::vector<std::string>& names = c.sema.columns();
-    auto it = std::find(names.begin(), names.end(), *text);
-    if (it != names.end()) return it - names.begin();
-    Diagnostic& d = c.sema.report(DiagnosticKind::UnknownColumn, c.at(0), *text);
-    if (auto near = nearest(*text, names)) d.note(fmt::format("did you mean \"{}\"?", *near));
-    else if (names.empty()) d.note("the data has no header line: give the column's number, from 0");
-    c.sema.abort();
-  }
-  int64_t i = c.sema.integer_of(c.value(0), c.at(0), "a column");
-  if (i >= 0 && i < columns) return i;
-  c.sema.report(DiagnosticKind::ColumnOutOfRange, c.span, c.sema.quote(c.span), columns);
-  c.sema.abort();
-}
-
-Value columns(const BuiltinCall& c) {
-  Expr t = table(c);
-  auto* r = c.value(0).as<RangeValue>();
-  if (!r || r->from < 0 || r->to > t.size(1) || r->from >= r->to) {
-    c.sema.report(DiagnosticKind::ColumnOutOfRange, c.span, c.sema.quote(c.span), t.size(1));
-    c.sema.abort();
-  }
-  return c.sema.wrap(slice(t, {0, r->from}, {t.size(0), r->to}));
-}
-
-Value column(const BuiltinCall& c) {
-  Expr t = table(c);
-  int64_t i = column_number(c, t.size(1));
-  return c.sema.wrap(reshape(slice(t, {0, i}, {t.size(0), i + 1}), {t.size(0)}));
-}
-
 }  // namespace
 
 const std::vector<Builtin>& model_builtins() {
   static const std::vector<Builtin> all = {
-      {"uniform", "low?, high?, shape?", "uniform random numbers, in [0, 1) by default", uniform},
-      {"normal", "mean?, deviation?, shape?", "normal random numbers, standard by default", normal},
+      {"uniform", "low?, high?, shape?, rows?", "uniform random numbers, in [0, 1) by default; rows: in data, how many", uniform},
+      {"normal", "mean?, deviation?, shape?, rows?", "normal random numbers, standard by default; rows: in data, how many", normal},
       {"random_like", "x", "uniform random numbers in [0, 1) in the shape of x",
        [](const BuiltinCall& c) { return c.sema.wrap(c.sema.uniform_random(c.tensor(0).type().dims, c.span)); }},
       {"fan_in", "", "number of inputs of a unit of the parameter being declared", [](const BuiltinCall& c) { return fan(c, true); }},
@@ -144,8 +132,7 @@ const std::vector<Builtin>& model_builtins() {
       {"excluded", "patterns", "in an optimizer: whether the parameter's path matches one of the patterns",
        [](const BuiltinCall& c) -> Value { return excluded(c); }},
       {"train_steps", "", "the number of steps of the train block", train_steps},
-      {"columns", "range", "columns of a table, [N, count]", columns},
-      {"column", "which", "one column of a table by number or header, [N]", column},
+      {"epoch_steps", "", "the number of steps of one pass over the data", epoch_steps},
   };
   return all;
 }

@@ -123,6 +123,12 @@ Value unstack(const BuiltinCall& c) {
 }
 
 Value pad_by(const BuiltinCall& c) {
+  if (c.sema.data_input() && !c.has(1) && !c.has(2)) return pad_to_input(c);
+  for (size_t i : {1, 2}) {
+    if (c.has(i)) continue;
+    c.sema.report(DiagnosticKind::MissingArgument, c.span, c.builtin.name, i == 1 ? "low" : "high").note("only in the block of a data reader the input's shape says how wide the border is");
+    c.sema.abort();
+  }
   Expr x = c.tensor(0);
   std::vector<int64_t> low, high;
   for (size_t i : {1, 2}) {
@@ -275,7 +281,7 @@ const std::vector<Builtin>& shape_builtins() {
       {"concat", "xs..., axis?", "one after the other, along the last axis by default", concat},
       {"split", "x, parts, axis?", "equal parts, along the last axis by default", split},
       {"unstack", "x, axis?", "the slices along an axis, the first by default", unstack},
-      {"pad", "x, low, high, value?", "a border of a value, 0 by default; widths per axis", pad_by},
+      {"pad", "x, low?, high?, value?", "a border of a value, 0 by default; widths per axis, in data implied by the input", pad_by},
       {"flatten", "x", "all axes but the first as one", flatten},
       {"squeeze", "x, axis", "without an axis of size 1", squeeze},
       {"expand", "x, axis", "with an axis of size 1", expand},

@@ -91,6 +91,14 @@ struct ScanLevel {
   SourceSpan emitted_at;
 };
 
+// What a reader of data gives.
+struct RawData {
+  std::map<Symbol, Type> tensors;
+  std::vector<std::string> columns;   // names of the table's columns, where there are such
+  Element element;                    // of the model: that of random draws
+  std::map<Symbol, int64_t> dims;     // the sizes of dimension names that are known
+};
+
 struct Builtin;
 struct BuiltinCall;
 
@@ -101,8 +109,7 @@ class Elaborator {
   Elaborator(const World& world, SourceManager& sources, const ElaborateRequest& request, Diagnostics& diagnostics);
 
   std::optional<Elaboration> model(const ast::Model& model, const std::vector<Objective>& objectives);
-  std::optional<Graph> data(const DataSpec& data, const std::map<Symbol, Type>& raw, const std::vector<std::string>& columns,
-                            const std::vector<InputInfo>& inputs);
+  std::optional<Graph> data(const DataSpec& data, const RawData& raw, const std::vector<InputInfo>& inputs);
 
   // Runs `work` at the top level of the user's file, for compile-time values outside a model. False where it was aborted.
   bool at_top_level(const std::function<void()>& work);
@@ -173,6 +180,12 @@ class Elaborator {
   bool training() const { return request_.training; }
   int64_t period() const { return period_; }  // steps between two updates of the parameters in hand
   const std::vector<std::string>& columns() const { return columns_; }
+  // In a reader's block: the input whose value is being given.
+  const InputInfo* data_input() const { return data_input_; }
+  // The element that numbers get where nothing else says one.
+  Element number_element() const { return expected_shape() ? expected_->element : model_element(); }
+  int64_t known_dimension(Symbol name, SourceSpan at);
+  int64_t epoch_steps() const { return request_.epoch_steps; }
   std::shared_ptr<LayerInstance> sequential(std::vector<Arg> parts, SourceSpan at);
 
  private:
@@ -319,6 +332,9 @@ class Elaborator {
   std::set<std::pair<Symbol, Symbol>> met_dims_;    // that the lint has spoken of
   std::set<Symbol> declared_dims_;                  // named in the model's signature or by `dim`
   std::vector<std::string> columns_;
+  const InputInfo* data_input_ = nullptr;
+  std::optional<Element> draw_element_;
+  std::set<Symbol> open_dims_;                     // of the model's inputs, whose sizes are not known in a reader's block
   std::optional<NodeId> step_, seed_, init_seed_;
 };
 

@@ -184,6 +184,10 @@ bool Elaborator::bool_of(const Value& v, SourceSpan at, const char* what) {
 }
 
 void Elaborator::unknown_name(Symbol unknown, SourceSpan at) {
+  if (open_dims_.count(unknown)) {
+    report(DiagnosticKind::UnboundDimension, at, unknown).note("'batch' in the train block gives the number of rows, and so does rows = ... of a draw");
+    abort();
+  }
   Diagnostic& d = report(DiagnosticKind::UnknownName, at, unknown);
   std::vector<std::string> names;  // of equally near names the first is suggested: the user's own come first
   add_names(frame_->scope.get(), names);

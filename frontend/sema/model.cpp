@@ -85,7 +85,7 @@ Expr Elaborator::uniform_random(const std::vector<Dim>& dims, SourceSpan at) {
   int count = draws_[key]++;
   uint32_t site = fnv1a(fmt::format("{}#{}", key, count));
   while (!sites_.insert(site).second) site = site * 2654435761u + 1;
-  Element element = expected_shape() ? expected_->element : model_element();
+  Element element = expected_shape() ? expected_->element : draw_element_.value_or(model_element());
   // In a scan: drawn outside for all steps at once, and read as a sequence by each scan in turn.
   std::vector<ScanLevel*> levels;
   for (ScanLevel* l = scan_; l && l->initial == in_initial_; l = l->outer) levels.insert(levels.begin(), l);
@@ -191,42 +191,6 @@ void Elaborator::check_unused(const std::vector<Objective>& objectives) {
     }
     if (!p.used) report(DiagnosticKind::UnusedParameter, p.span, p.path);
   }
-}
-
-// ---- data ----
-
-std::optional<Graph> Elaborator::data(const DataSpec& data, const std::map<Symbol, Type>& raw, const std::vector<std::string>& columns,
-                                      const std::vector<InputInfo>& inputs) {
-  columns_ = columns;
-  graph_.name = data.reader;
-  Frame frame;
-  frame.kind = Frame::Data;
-  frame.scope = inner_scope(world_.user);
-  FrameScope enter(*this, frame);
-  At here(*this, data.span);
-  for (const auto& [name, type] : raw) {
-    Value v = wrap(input(builder(), name, role::data, type));
-    graph_.edit(v.as<TensorRef>()->node).name = name;
-    frame.scope->names[name] = {v, data.span};
-  }
-  for (const ast::DataBinding& b : data.syntax->bindings) {
-    auto info = std::find_if(inputs.begin(), inputs.end(), [&](const InputInfo& i) { return i.name == b.name.name; });
-    if (info == inputs.end()) continue;  // reported with the train block
-    try {
-      Value v = evaluate(*b.value);
-      Expr x = expr(v, b.value->span, info->type.element);
-      bool fits = x.rank() == info->type.rank();
-      for (size_t i = 0; fits && i < x.rank(); ++i) fits = info->type.size(i) == 0 || info->type.size(i) == x.size(i);
-      if (!fits) {
-        report(DiagnosticKind::DataShape, b.value->span, b.name.name, shape_to_string(x.type()), quote(info->span)).note(info->span, fmt::format("'{}' is declared here", b.name.name));
-        continue;
-      }
-      graph_.outputs.push_back({b.name.name, OutputKind::Value, x.id});
-    } catch (const Abort&) {
-    }
-  }
-  if (diagnostics_.has_errors()) return std::nullopt;
-  return graph_.compacted();
 }
 
 }  // namespace gradc::sema

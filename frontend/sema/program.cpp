@@ -357,7 +357,7 @@ std::optional<Elaboration> Program::elaborate(const ElaborateRequest& request, D
 }
 
 std::optional<Graph> Program::elaborate_data(const DataSpec& data, const std::map<Symbol, Type>& raw, const std::vector<std::string>& columns,
-                                             Element element, Diagnostics& diagnostics) const {
+                                             Element element, Diagnostics& diagnostics, const std::map<Symbol, int64_t>& dims) const {
   const ast::Model* model = require_model(*parts_, parts_->trained, diagnostics);
   if (!model) return std::nullopt;
   OwnedWorld world = make_world(*parts_, nullptr);
@@ -368,7 +368,7 @@ std::optional<Graph> Program::elaborate_data(const DataSpec& data, const std::ma
   std::vector<InputInfo> signature = read_signature(*model, world, inputs);
   request.element = Element::F64;  // the transforms compute in f64 and round once
   Elaborator sema(world, *parts_->sources, request, diagnostics);
-  return sema.data(data, raw, columns, signature);
+  return sema.data(data, {raw, columns, element, dims}, signature);
 }
 
 }  // namespace gradc

@@ -49,6 +49,7 @@ struct DataSpec {
   std::map<Symbol, double> numbers;    // named numeric and boolean arguments
   std::map<Symbol, std::string> texts; // named string arguments
   const ast::DataReader* syntax = nullptr;
+  bool test = false;                   // the key it is given under: draws of `data` and `test` differ
 };
 
 struct TrainSpec {
@@ -58,6 +59,7 @@ struct TrainSpec {
   std::optional<DataSpec> test;        // a second source
   std::optional<int64_t> batch;        // none: all rows at once
   std::optional<int64_t> epochs, steps;
+  std::optional<int64_t> every;        // steps between reports
   bool keep_remainder = false;
   uint64_t seed = 0;
   std::vector<Symbol> losses;          // what is minimised, usually "loss"
@@ -70,6 +72,7 @@ struct ElaborateRequest {
   Element element = Element::F32;      // of the numbers written without an element type
   std::map<Symbol, int64_t> dims;      // sizes of the free dimension names of the signature
   int64_t default_dim = 0;             // size for free names that `dims` lacks; 0: an error
+  int64_t epoch_steps = 0;             // steps per epoch, for schedules given in epochs; 0: an error where one asks
   // Expressions over the model's names to evaluate ("loss", "grad(loss, h1.W)"); empty: the loss and every scalar metric.
   std::vector<std::string> outputs;
 };
@@ -100,10 +103,13 @@ class Program {
 
   // The typed graph for one purpose. Nothing where errors were reported.
   std::optional<Elaboration> elaborate(const ElaborateRequest& request, Diagnostics& diagnostics) const;
-  // What turns a reader's raw tensors ("table": f64[rows, columns] of csv) into the model's inputs; outputs are named as the
-  // model's inputs and have all rows. `columns` are the header's names where there is a header.
+  // What turns a reader's raw tensors ("table": f64[rows, columns] of csv; "input": int[rows, 28, 28] of idx) into the model's
+  // inputs; outputs are named as the model's inputs and have as many rows as the raw tensors. It computes in f64 and rounds once;
+  // random draws have the model's `element`. `columns` are the header's names where there is a header; `dims` the sizes of
+  // dimension names that are known (the batch).
   std::optional<Graph> elaborate_data(const DataSpec& data, const std::map<Symbol, Type>& raw,
-                                      const std::vector<std::string>& columns, Element element, Diagnostics& diagnostics) const;
+                                      const std::vector<std::string>& columns, Element element, Diagnostics& diagnostics,
+                                      const std::map<Symbol, int64_t>& dims = {}) const;
 
  private:
   std::shared_ptr<const ProgramParts> parts_;

@@ -11,11 +11,12 @@ namespace {
 // A reader of data: how many file names it takes and what may be named.
 struct ReaderInfo {
   const char* name;
-  size_t paths;
+  size_t least_paths, most_paths;
   std::vector<std::string> options;
 };
 const std::vector<ReaderInfo>& readers() {
-  static const std::vector<ReaderInfo> table = {{"csv", 1, {"header", "separator"}}, {"rows", 0, {}}};
+  static const std::vector<ReaderInfo> table = {{"csv", 1, 1, {"header", "separator"}}, {"idx", 1, 2, {}}, {"npz", 1, 1, {}},
+                                                {"text", 1, 1, {"window"}},             {"rows", 0, 0, {}}, {"draws", 0, 0, {}}};
   return table;
 }
 
@@ -34,6 +35,7 @@ class TrainReader {
       if (seen_.count(key) == 0) sema_.at_top_level([&, k = key, v = e] { value(k, *v); });
     }
     sema_.at_top_level([&] { objectives(); });
+    sema_.at_top_level([&] { check_held_out(); });
     return std::move(out_);
   }
 
@@ -59,10 +61,18 @@ class TrainReader {
         sema_.report(DiagnosticKind::WrongType, e.reader->span, sema_.quote(e.reader->span), "a value", "a source of data");
         sema_.abort();
       }
-      (key == "data" ? out_.spec.data : out_.spec.test) = source(*e.reader);
+      (key == "data" ? out_.spec.data : out_.spec.test) = source(*e.reader, key == "test");
       return;
     }
     value(key, *e.value);
+  }
+
+  // Draws have no rows that could be held out.
+  void check_held_out() {
+    const TrainSpec& s = out_.spec;
+    if (!s.data || s.data->reader != Symbol("draws") || s.test_share == 0) return;
+    sema_.report(DiagnosticKind::NothingToHoldOut, seen_.count("test") ? seen_["test"] : s.span, shortest(s.test_share))
+        .note("a second source gives points to test on: test = draws { ... }");
   }
 
   int64_t positive(const ast::Expr& e, const char* what) {
@@ -93,6 +103,7 @@ class TrainReader {
     if (key == "batch") s.batch = positive(e, "the batch");
     else if (key == "epochs") s.epochs = positive(e, "the number of epochs");
     else if (key == "steps") s.steps = positive(e, "the number of steps");
+    else if (key == "every") s.every = positive(e, "the number of steps between reports");
     else if (key == "optimizer") optimizer_ = &e;
     else if (key == "freeze") frozen_ = patterns(e), frozen_at_ = e.span;
     else if (key == "seed") {
@@ -122,8 +133,9 @@ class TrainReader {
     }
   }
 
-  DataSpec source(const ast::DataReader& r) {
+  DataSpec source(const ast::DataReader& r, bool test) {
     DataSpec d;
+    d.test = test;
     d.reader = r.reader.name;
     d.span = r.reader.span;
     d.syntax = &r;
@@ -137,8 +149,12 @@ class TrainReader {
       sema_.abort();
     }
     for (const ast::Argument& a : r.arguments) argument(a, *info, d);
-    if (d.paths.size() < info->paths) {
+    if (d.paths.size() < info->least_paths) {
       sema_.report(DiagnosticKind::MissingArgument, r.span, d.reader, "a file name");
+      sema_.abort();
+    }
+    if (d.reader == Symbol("text") && !d.numbers.count("window")) {
+      sema_.report(DiagnosticKind::MissingArgument, r.span, d.reader, "window").note("text(\"book.txt\", window = 128) gives windows of 128 bytes");
       sema_.abort();
     }
     bindings(r);
@@ -154,8 +170,8 @@ class TrainReader {
         sema_.abort();
       }
       d.paths.push_back(*text);
-      if (d.paths.size() <= info.paths) return;
-      sema_.report(DiagnosticKind::TooManyArguments, a.span, d.reader, d.paths.size(), info.paths);
+      if (d.paths.size() <= info.most_paths) return;
+      sema_.report(DiagnosticKind::TooManyArguments, a.span, d.reader, d.paths.size(), info.most_paths);
       sema_.abort();
     }
     if (std::find(info.options.begin(), info.options.end(), a.name->name.str()) == info.options.end()) {
@@ -163,7 +179,14 @@ class TrainReader {
       if (auto near = nearest(a.name->name.str(), info.options)) problem.note(fmt::format("did you mean '{}'?", *near));
       sema_.abort();
     }
-    if (text) d.texts[a.name->name] = *text;
+    if (a.name->name == Symbol("window")) {
+      int64_t window = sema_.integer_of(v, a.value->span, "a window");
+      if (window < 1) {
+        sema_.report(DiagnosticKind::NotPositive, a.value->span, "a window", window);
+        sema_.abort();
+      }
+      d.numbers[a.name->name] = static_cast<double>(window);
+    } else if (text) d.texts[a.name->name] = *text;
     else d.numbers[a.name->name] = sema_.number_of(v, a.value->span, "an option of the reader");
   }
 
@@ -216,7 +239,7 @@ class TrainReader {
 
 }  // namespace
 
-std::vector<std::string> train_keys() { return {"data", "test", "batch", "epochs", "steps", "optimizer", "freeze", "remainder", "seed"}; }
+std::vector<std::string> train_keys() { return {"data", "test", "batch", "epochs", "steps", "every", "optimizer", "freeze", "remainder", "seed"}; }
 
 Training read_train(const ast::Train& train, const ast::Model& model, const std::map<std::string, const ast::Expr*>& overrides,
                     Elaborator& sema) {

@@ -71,6 +71,97 @@ TEST_CASE("labels are checked before training") {
   Case("0,1,0\n1,0,1.5\n").fails(1, {"train", "m.grad"}, {"rows.csv:2: error: 1.5 is not a whole number"});
 }
 
+TEST_CASE("a data set that is not installed: where it was looked for, and which package has it") {
+  Case c("none", R"(
+model m(image: [N, 28, 28]) {
+    param w: [] = 1
+    loss = mean(w * image)
+}
+
+train m {
+    data = idx("fashion-mnist/no-such-file.gz") { image = input / 255 }
+}
+)");
+  c.fails(1, {"train", "m.grad", "--data", "here"},
+          {"cannot read 'fashion-mnist/no-such-file.gz': No such file", "m.grad:8", "it is not in 'here' either", "Debian's package dataset-fashion-mnist"});
+}
+
+TEST_CASE("IDX files that do not hold what they promise or what the model wants") {
+  const std::string model = R"(
+model m(image: [N, 4], label: int[N]) {
+    param w: [4, 3] = zeros()
+    logits = image @ w
+    loss   = mean(cross_entropy(logits, label))
+}
+
+train m {
+    data  = idx("images", "labels") { image = flatten(input / 255); label = target }
+    batch = 2
+}
+)";
+  const std::string images("\0\0\x08\x03\0\0\0\x03\0\0\0\x02\0\0\0\x02" "abcdefghijkl", 28), labels("\0\0\x08\x01\0\0\0\x03\0\1\2", 11);
+  auto with = [&](const std::string& first, const std::string& second, const std::vector<std::string>& parts) {
+    Case c("none", "use nn\n" + model);
+    c.place.write("images", first);
+    c.place.write("labels", second);
+    if (parts.empty()) CHECK(c.place.gradc({"train", "m.grad"}).code == 0);
+    else c.fails(1, {"train", "m.grad", "--out", "run"}, parts);
+    CHECK_FALSE(std::filesystem::exists(c.place.path("run/metrics.jsonl")));
+  };
+  with(images, labels, {});
+  with(images.substr(0, 20), labels, {"images: error: not a valid IDX file: at byte 16: shape [3, 2, 2] needs 12 bytes of data, and 4 are there"});
+  with(images + "x", labels, {"images: error: not a valid IDX file", "needs 12 bytes of data, and 13 are there"});
+  with("P5 2 2 255 abcd", labels, {"images: error: not a valid IDX file: at byte 0: it begins with 50 35"});
+  with(images, labels.substr(0, 10), {"labels: error: not a valid IDX file: at byte 8"});
+  with(images, std::string("\0\0\x08\x01\0\0\0\x02\0\1", 10), {"'labels' has 2 rows, but 'images' has 3"});
+  with(images, std::string("\0\0\x08\x01\0\0\0\x03\0\7\2", 11), {"labels: row 2: error: label is 7, outside 0 to 2", "it picks one of the 3 columns"});
+  with(std::string("\0\0\x08\x03\0\0\0\x03\0\0\0\x01\0\0\0\x02" "abcdef", 22), labels, {"the data for 'image' have shape [2, 2], but the model declares image: [N, 4]"});
+  with(std::string("\0\0\x08\x03\0\0\0\0\0\0\0\x02\0\0\0\x02", 16), std::string("\0\0\x08\x01\0\0\0\0", 8), {"there are no rows of data"});
+}
+
+TEST_CASE("text that is too short, and bytes that the model has no place for") {
+  const std::string model = R"(
+model m(token: int[N, 8]) {
+    param w: [128] = zeros()
+    loss = mean(gather(w, token))
+}
+
+train m {
+    data  = text("book.txt", window = 8) { token = bytes }
+    steps = 2
+}
+)";
+  Case c("none", model);
+  c.place.write("book.txt", "12345678");
+  c.fails(1, {"train", "m.grad"}, {"book.txt: error: the text has 8 bytes, and a window of 8 with the byte after it needs 9"});
+  c.place.write("book.txt", "");
+  c.fails(1, {"train", "m.grad"}, {"the text has 0 bytes"});
+  c.place.write("book.txt", "plain ascii, then \xc3\xa9");
+  c.fails(1, {"train", "m.grad"}, {"book.txt: byte 18: error: token is 195, outside 0 to 127"});
+  c.place.write("book.txt", "long enough to be held out?");
+  c.fails(1, {"train", "m.grad", "--set", "train.test=0.1"}, {"the text has 3 bytes"});
+}
+
+TEST_CASE("draws that do not fit the batch or each other") {
+  const std::string model = R"(
+model m(t: [N], z: [N]) {
+    param w: [] = 1
+    loss = mean((w - t) ** 2) + mean(z)
+}
+
+train m {
+    data  = draws { t = uniform(0, 1, rows = 8); z = uniform(0, 1, rows = 8) }
+    steps = 2
+}
+)";
+  Case c("none", model);
+  CHECK(c.place.gradc({"train", "m.grad"}).code == 0);
+  c.fails(1, {"train", "m.grad", "--set", "train.batch=4"}, {"m.grad:8", "'batch' is 4, but the draws give 8 rows"});
+  std::string uneven = model;
+  uneven.replace(uneven.rfind("rows = 8"), 8, "rows = 9");
+  Case("none", uneven).fails(1, {"train", "m.grad"}, {"dimension N is 9 in 'z' but 8 in 't'"});
+}
+
 TEST_CASE("columns that the file does not have") {
   Case c("0,1\n1,0\n");
   c.fails(1, {"train", "m.grad"}, {"m.grad:9", "2"});

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
+#include <set>
 
 #include "compiler/support/error.h"
 #include "runtime/checkpoint.h"
@@ -62,13 +63,19 @@ struct MeanModel {
   }
 };
 
-Dataset ramp_rows(int64_t rows) {
+Dataset rows_with(const std::vector<double>& values) {
   Dataset d;
-  d.rows = rows;
-  Array x = Array::zeros(Element::F64, {rows});
-  for (int64_t i = 0; i < rows; ++i) x.as<double>()[i] = static_cast<double>(i);
-  d.rowwise.emplace("x", x);
+  d.rows = static_cast<int64_t>(values.size());
+  Array x = Array::zeros(Element::F64, {d.rows});
+  std::copy(values.begin(), values.end(), x.as<double>());
+  d.inputs.emplace("x", rows_of(std::move(x)));
   return d;
+}
+
+Dataset ramp_rows(int64_t rows) {
+  std::vector<double> values(static_cast<size_t>(rows));
+  std::iota(values.begin(), values.end(), 0.0);
+  return rows_with(values);
 }
 
 struct Folder {
@@ -119,13 +126,16 @@ TEST_CASE("the split holds out the share that was asked for, and every row once"
   CHECK(train.rows == 81);
   CHECK(test.rows == 20);
   std::vector<double> all;
-  for (const Dataset* d : {&train, &test}) all.insert(all.end(), d->rowwise.at("x").as<double>(), d->rowwise.at("x").as<double>() + d->rows);
+  for (const Dataset* d : {&train, &test}) {
+    CHECK(static_cast<int64_t>(d->picked.size()) == d->rows);
+    for (int64_t row : d->picked) all.push_back(to_array(*d->inputs.at("x").column).at(row));
+  }
   std::sort(all.begin(), all.end());
   for (size_t i = 0; i < all.size(); ++i) CHECK(all[i] == static_cast<double>(i));
 }
 
 TEST_CASE("training drops the remainder unless it is kept; evaluation never does") {
-  Dataset data = ramp_rows(10), none;
+  Feed data{ramp_rows(10), {}}, none;
   for (bool keep : {false, true}) {
     MeanModel m;
     TrainOptions options;
@@ -134,8 +144,8 @@ TEST_CASE("training drops the remainder unless it is kept; evaluation never does
     options.keep_remainder = keep;
     options.metrics = {"loss"};
     TrainResult r = train(data, none, options, m.factory, {});
-    CHECK(r.last.epoch == 3);
-    CHECK(r.last.step == (keep ? 9 : 6));
+    CHECK(r.at.epoch == 3);
+    CHECK(r.at.step == (keep ? 9 : 6));
   }
   MeanModel m;
   Array w = Array::zeros(Element::F64, {});
@@ -148,43 +158,107 @@ TEST_CASE("training drops the remainder unless it is kept; evaluation never does
 }
 
 TEST_CASE("a run that is resumed goes on as one that never stopped") {
-  Dataset data = ramp_rows(9), none;
+  Feed data{ramp_rows(9), {}}, none;
   TrainOptions options;
   options.batch = 4;
   options.metrics = {"loss"};
-  MeanModel whole, parts;
+  MeanModel whole;
   options.epochs = 5;
-  TrainResult a = train(data, none, options, whole.factory, {});
-  options.epochs = 2;
-  TrainResult first = train(data, none, options, parts.factory, {});
-  options.epochs = 5;
-  options.first_epoch = first.last.epoch;
-  options.first_step = first.last.step;
-  TrainResult b = train(data, none, options, parts.factory, {});
-  CHECK(a.last.step == b.last.step);
-  CHECK(whole.variables.get("w").bytes == parts.variables.get("w").bytes);
+  std::vector<EpochReport> reports, resumed;
+  auto into = [](std::vector<EpochReport>& list) {
+    TrainHooks hooks;
+    hooks.report = [&list](const EpochReport& r, const Position&) { list.push_back(r); };
+    return hooks;
+  };
+  TrainResult a = train(data, none, options, whole.factory, into(reports));
+  // Stopped inside an epoch, after any number of steps: the next report holds the whole epoch's mean all the same.
+  for (int64_t stop_after : {1, 2, 3, 5, 7}) {
+    MeanModel parts;
+    resumed.clear();
+    TrainHooks hooks = into(resumed);
+    int64_t steps = 0;
+    hooks.stop = [&] { return steps++ == stop_after; };
+    TrainResult first = train(data, none, options, parts.factory, hooks);
+    CHECK(first.end == TrainEnd::Interrupted);
+    CHECK(first.at.step == stop_after);
+    TrainOptions rest = options;
+    rest.start = first.at;
+    TrainResult b = train(data, none, rest, parts.factory, into(resumed));
+    CHECK(a.at.step == b.at.step);
+    CHECK(whole.variables.get("w").bytes == parts.variables.get("w").bytes);
+    REQUIRE(resumed.size() == reports.size());
+    for (size_t i = 0; i < reports.size(); ++i) CHECK(resumed[i].train == reports[i].train);
+  }
 }
 
 TEST_CASE("steps end training inside an epoch, and a stop ends it between steps") {
-  Dataset data = ramp_rows(20), none;
+  Feed data{ramp_rows(20), {}}, none;
   MeanModel m;
   TrainOptions options;
   options.batch = 4;
   options.steps = 7;
   options.metrics = {"loss"};
-  CHECK(train(data, none, options, m.factory, {}).last.step == 7);
+  CHECK(train(data, none, options, m.factory, {}).at.step == 7);
   int asked = 0, reported = 0;
+  options.every = 5;
   TrainHooks hooks;
   hooks.stop = [&] { return ++asked > 3; };
-  hooks.epoch = [&](const EpochReport&) { ++reported; };
+  hooks.report = [&](const EpochReport&, const Position&) { ++reported; };
   TrainResult r = train(data, none, options, m.factory, hooks);
   CHECK(r.end == TrainEnd::Interrupted);
   CHECK(reported == 0);
 }
 
+TEST_CASE("reports come at epochs, at a fiftieth of the steps, or as often as asked for") {
+  Feed data{ramp_rows(20), {}}, none;  // five steps an epoch
+  auto reported_at = [&](const TrainOptions& options) {
+    MeanModel m;
+    std::vector<int64_t> at;
+    TrainHooks hooks;
+    hooks.report = [&](const EpochReport& r, const Position&) { at.push_back(r.step); };
+    train(data, none, options, m.factory, hooks);
+    return at;
+  };
+  TrainOptions options;
+  options.batch = 4;
+  options.metrics = {"loss"};
+  options.epochs = 2;
+  CHECK(reported_at(options) == std::vector<int64_t>{5, 10});
+  options.every = 4;
+  CHECK(reported_at(options) == std::vector<int64_t>{4, 8, 10});
+  options.epochs.reset();
+  options.every.reset();
+  options.steps = 103;
+  std::vector<int64_t> at = reported_at(options);
+  REQUIRE(at.size() == 52);
+  CHECK((at[0] == 2 && at[1] == 4 && at[50] == 102 && at[51] == 103));
+}
+
+TEST_CASE("evaluation prefers batches that leave no remainder") {
+  CHECK(evaluation_batch(10000, 128) == 125);
+  CHECK(evaluation_batch(360, 64) == 60);
+  CHECK(evaluation_batch(64, 8) == 64);
+  CHECK(evaluation_batch(40, 8) == 40);
+  CHECK(evaluation_batch(10007, 128) == 128);  // a prime
+  CHECK(evaluation_batch(0, 8) == 1);
+}
+
+TEST_CASE("windows of a text lie side by side, slide by less than a window, and end before the last byte") {
+  auto text = std::make_shared<const Column>(Column{Stored::U8, {21}, std::string("abcdefghijklmnopqrstu")});
+  Dataset fixed = windows(text, 0, 21, 5, false), sliding = windows(text, 0, 21, 5, true), part = windows(text, 10, 21, 5, false);
+  CHECK((fixed.rows == 4 && fixed.slack == 0));  // 20 bytes have a successor
+  CHECK((sliding.rows == 3 && sliding.slack == 4));
+  CHECK((part.rows == 2 && part.raw.at("bytes").first == 10 && part.raw.at("shifted").first == 11));
+  CHECK(windows(text, 0, 5, 5, true).rows == 0);
+  CHECK((windows(text, 0, 6, 5, true).rows == 1 && windows(text, 0, 6, 5, true).slack == 0));
+  std::set<int64_t> shifts;
+  for (uint32_t epoch = 1; epoch < 100; ++epoch) shifts.insert(window_shift(sliding.slack, 3, epoch));
+  CHECK(shifts == std::set<int64_t>{0, 1, 2, 3, 4});
+  CHECK(window_shift(4, 3, 7) == window_shift(4, 3, 7));
+}
+
 TEST_CASE("a loss that is no number ends training and is named") {
-  Dataset data = ramp_rows(4), none;
-  data.rowwise.at("x").as<double>()[2] = NAN;
+  Feed data{rows_with({0, 1, NAN, 3}), {}}, none;
   MeanModel m;
   TrainOptions options;
   options.batch = 4;
@@ -193,7 +267,7 @@ TEST_CASE("a loss that is no number ends training and is named") {
   TrainResult r = train(data, none, options, m.factory, {});
   CHECK(r.end == TrainEnd::Diverged);
   CHECK(r.diverged_metric == "loss");
-  CHECK(r.last.step == 1);
+  CHECK(r.at.step == 1);
 }
 
 TEST_CASE("a checkpoint restores every bit, and says what does not fit") {
@@ -203,12 +277,13 @@ TEST_CASE("a checkpoint restores every bit, and says what does not fit") {
   Array w = Array::zeros(Element::F64, {});
   w.as<double>()[0] = 0.1;
   m.variables.set("w", w);
-  save_checkpoint(path, m.variables, {"mean", 3, 12, 99});
+  save_checkpoint(path, m.variables, {"mean", {3, 12, 2, 128, {0.1, -1e300}}, 99});
   MeanModel other;
   Diagnostics d;
   auto info = load_checkpoint(path, other.variables, d);
   REQUIRE(info);
-  CHECK((info->model == "mean" && info->epoch == 3 && info->step == 12 && info->seed == 99));
+  CHECK((info->model == "mean" && info->at.epoch == 3 && info->at.step == 12 && info->seed == 99));
+  CHECK((info->at.in_epoch == 2 && info->at.rows == 128 && info->at.sums == std::vector<double>{0.1, -1e300}));
   CHECK(other.variables.get("w").bytes == w.bytes);
 
   Variables wrong;

@@ -62,7 +62,7 @@ TEST_CASE("every bad model gives exactly its messages") {
 
 TEST_CASE("every message of the analysis has a bad model") {
   // The others need arrays, tables or settings: in the test cases below.
-  std::set<std::string> covered{"UnknownSetting", "DataShape", "UnknownColumn", "ColumnOutOfRange", "DimensionConflict", "ArrayMismatch"};
+  std::set<std::string> covered{"UnknownSetting", "DataShape", "UnknownColumn", "ColumnOutOfRange", "DimensionConflict", "ArrayMismatch", "PadSmaller"};
   for (const std::string& name : bad_models()) covered.insert(kind_in_name(name));
   for (const std::string& kind : kinds_of_sema()) {
     INFO(kind);
@@ -91,6 +91,32 @@ TEST_CASE("data that do not fit the model") {
   std::string unknown = transform("csv(\"a.csv\", header = true) { x = concat(expand(column(\"with\"), 1), columns(0..1)) }", {"width", "height", "a", "b"});
   CHECK(unknown.find("error: there is no column \"with\"") != std::string::npos);
   CHECK(unknown.find("did you mean \"width\"?") != std::string::npos);
+}
+
+TEST_CASE("the block of an image reader: shapes implied by the input, and what does not fit") {
+  auto transform = [](const std::string& input, const std::string& value, std::map<Symbol, int64_t> dims = {{"N", 5}}) {
+    Elaborated e("model m(x: " + input + ") {\n    loss = mean(x)\n}\n\ntrain m {\n    data = idx(\"a.gz\") { x = " + value + " }\n}\n", training_step());
+    REQUIRE(e.program);
+    Type images{Element::Int, {{5, {}}, {28, {}}, {28, {}}}};
+    auto g = e.program->elaborate_data(*e.program->train()->data, {{"input", images}}, {}, Element::F32, e.diagnostics, dims);
+    CHECK(g.has_value() == e.messages().empty());
+    return g ? to_string((*g)[g->outputs.at(0).node].type) : e.messages();
+  };
+  CHECK(transform("[N, 784]", "flatten(input / 255)") == "f32[5, 784]");
+  CHECK(transform("[N, 32, 32]", "pad(input / 255)") == "f32[5, 32, 32]");
+  CHECK(transform("[N, 32, 32, 3]", "pad(input / 255)") == "f32[5, 32, 32, 3]");
+  CHECK(transform("[N, 28, 28, 1]", "expand(input / 255, -1)") == "f32[5, 28, 28, 1]");
+  CHECK(transform("int[N, 28, 28]", "input") == "int[5, 28, 28]");
+  CHECK(transform("[N, 7]", "normal([N, 7])") == "f32[N=5, 7]");
+  CHECK(transform("[N, 7]", "normal()") == "f32[N=5, 7]");
+  CHECK(transform("[N, 7]", "uniform(-1, 1, rows = 3)", {}) == "f32[N=3, 7]");
+  CHECK(transform("[N, 20, 32]", "pad(input / 255)").find("'input / 255' is [5, 28, 28], which cannot be padded to x: [N, 20, 32]") != std::string::npos);
+  CHECK(transform("[N, 784]", "pad(input / 255)").find("which cannot be padded to") != std::string::npos);
+  CHECK(transform("[N, 784]", "input / 255").find("the data for 'x' have shape [5, 28, 28], but the model declares x: [N, 784]") != std::string::npos);
+  CHECK(transform("[N, 7]", "normal([N, 7])", {}).find("the size of dimension 'N' is not known") != std::string::npos);
+  CHECK(transform("[N, 7]", "normal()", {}).find("the size of dimension 'N' is not known") != std::string::npos);
+  CHECK(transform("[6, 7]", "normal(rows = 5)", {}).find("the data for 'x' have shape [5, 7], but the model declares x: [6, 7]") != std::string::npos);
+  CHECK(transform("[N, 7]", "normal(rows = 0)", {}).find("the number of rows must be positive, not 0") != std::string::npos);
 }
 
 TEST_CASE("arrays that do not fit the model or each other") {

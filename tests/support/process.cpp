@@ -84,6 +84,7 @@ ProcessResult Workplace::gradc(const std::vector<std::string>& arguments) const 
 }
 
 void Workplace::write(const std::string& name, const std::string& content) const {
+  std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
   std::ofstream(path(name), std::ios::binary) << content;
 }
 
