@@ -76,6 +76,7 @@ class GraphScheduler {
   Clusters clusters_;
   Storage storage_;
   std::map<int, ScanPlan> scans_;  // by item
+  std::map<NodeId, Symbol> output_name_;  // of the first output that asks for the node
 };
 
 }  // namespace gradc::scheduling

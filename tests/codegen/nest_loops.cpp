@@ -227,9 +227,9 @@ body 0 "uniform" nest (s0: int, s1: int, s2: out {0})
       section
         v0: int = load s0[0]
         v1: int = load s1[0]
-        v2: {0} = random v0 v1 site 7 at 21*i0 + i1
+        v2: {0} = random v0 v1 site 0 at 21*i0 + i1
         store {0} s2[21*i0 + i1] = v2
-call "k" body 0 (b0, b1, b2)
+call "k" body 0 (b0, b1, b2) sites 7
 )", element));
     Tensor seed = Tensor::zeros({Element::Int, {}}), step = seed;
     *seed.as<int64_t>() = 0x123456789abcdef0;
