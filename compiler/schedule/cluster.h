@@ -106,6 +106,7 @@ class Clusters {
   bool make_room(int early, int late, std::vector<int> starts_down, std::vector<int> starts_up);
   void put_in_order(int first, int second);
   void stand_together(const std::vector<int>& parts, int by);
+  void check_stand(int c) const;
 
   Work& work_;
   const Target& target_;

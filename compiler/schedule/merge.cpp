@@ -6,8 +6,10 @@
 namespace gradc::scheduling {
 namespace {
 
-// Kernels over the same few points are run as one, used by each other or not: calling them would cost more than they do.
+// Kernels over the same few points, used by each other or not, are run as one where calling them would cost more than they do: a
+// call takes as long as about a thousand operations. Beyond that a kernel of its own is better, since equal ones are compiled once.
 constexpr int64_t small_kernel = 512;
+constexpr double small_work = 1024;
 // Kernels between two that are worth a merge are looked at as long as they are few.
 constexpr size_t most_between = 8;
 
@@ -102,6 +104,7 @@ void Clusters::replace(const std::vector<int>& parts, int by, Cluster c) {
   for (int part : parts) clusters_[static_cast<size_t>(part)] = {};
   clusters_[static_cast<size_t>(by)] = std::move(c);
   changed_[static_cast<size_t>(by)] = ++merges_;
+  check_stand(by);
 }
 
 bool Clusters::try_merge(int a, int b, Matching from_a) {
@@ -291,9 +294,14 @@ void Clusters::merge_siblings() {
 }
 
 void Clusters::merge_small() {
+  auto small = [&](const Cluster& c) {
+    double work = 0;
+    for (const Member& m : c.members) work += work_.items[static_cast<size_t>(m.item)].cost * static_cast<double>(count(c, dims_of(m)));
+    return work <= small_work;
+  };
   std::map<std::vector<int64_t>, std::vector<int>> by_extents;
   for (size_t c = 0; c < clusters_.size(); ++c) {
-    if (!clusters_[c].members.empty() && !is_contraction(clusters_[c]) && count(clusters_[c], ~DimSet{0}) <= small_kernel) {
+    if (!clusters_[c].members.empty() && !is_contraction(clusters_[c]) && count(clusters_[c], ~DimSet{0}) <= small_kernel && small(clusters_[c])) {
       by_extents[clusters_[c].extents].push_back(static_cast<int>(c));
     }
   }
@@ -301,8 +309,9 @@ void Clusters::merge_small() {
     Matching same;
     for (int d = 0; d < static_cast<int>(extents.size()); ++d) same[d] = d;
     for (size_t i = 0; i < list.size(); ++i) {
-      for (size_t j = i + 1; j < list.size() && !clusters_[static_cast<size_t>(list[i])].members.empty(); ++j) {
-        if (!clusters_[static_cast<size_t>(list[j])].members.empty()) try_merge(list[i], list[j], same);
+      for (size_t j = i + 1; j < list.size() && small(clusters_[static_cast<size_t>(list[i])]) && !clusters_[static_cast<size_t>(list[i])].members.empty(); ++j) {
+        const Cluster& other = clusters_[static_cast<size_t>(list[j])];
+        if (!other.members.empty() && small(other)) try_merge(list[i], list[j], same);
       }
     }
   }

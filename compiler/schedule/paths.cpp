@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "compiler/schedule/cluster.h"
+#include "compiler/support/error.h"
 
 // Who comes before whom. A merge may not close a circle, so every merge asks for paths between two clusters, and models have
 // thousands of clusters. Three things keep an answer from walking the whole graph:
@@ -237,6 +238,14 @@ void Clusters::stand_together(const std::vector<int>& parts, int by) {
   line_[at(by)] = line_[at(place)];
   if (line_[at(by)].before >= 0) line_[at(line_[at(by)].before)].after = by;
   if (line_[at(by)].after >= 0) line_[at(line_[at(by)].after)].before = by;
+}
+
+void Clusters::check_stand([[maybe_unused]] int c) const {
+#ifndef NDEBUG
+  const int64_t here = line_[at(c)].label;
+  successors(c, [&](int next) { GRADC_ASSERT(here < line_[at(next)].label, "a kernel stands behind what waits for it"); });
+  predecessors(c, [&](int next) { GRADC_ASSERT(line_[at(next)].label < here, "a kernel stands before what it waits for"); });
+#endif
 }
 
 }  // namespace gradc::scheduling
