@@ -10,7 +10,7 @@ namespace gradc::scheduling {
 
 Symbol StepPlan::unique(const std::string& name) {
   std::string out = name;
-  for (int n = 2; !names.insert(Symbol(out)).second; ++n) out = fmt::format("{}.{}", name, n);
+  for (int& n = numbers[name]; !names.insert(Symbol(out)).second;) out = fmt::format("{}.{}", name, ++n + 1);
   return Symbol(out);
 }
 

@@ -16,6 +16,7 @@ struct StepPlan {
   std::vector<RawKernel> kernels;
   std::vector<CallLoop> loops;
   std::set<Symbol> names;  // of kernels
+  std::map<std::string, int> numbers;  // how many a name has been given
 
   Symbol unique(const std::string& name);
 };

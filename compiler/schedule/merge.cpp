@@ -285,7 +285,7 @@ void Clusters::merge_siblings() {
       for (size_t j = 0; j < i; ++j) {
         int a = cluster_of(items[i]), b = cluster_of(items[j]);
         const Cluster &ca = clusters_[static_cast<size_t>(a)], &cb = clusters_[static_cast<size_t>(b)];
-        if (a == b || is_contraction(ca) || is_contraction(cb)) continue;
+        if (a == b || ca.members.size() + cb.members.size() > most_members || is_contraction(ca) || is_contraction(cb)) continue;
         std::optional<Matching> m = match_uses(ca, cb, node);
         if (m) try_merge(a, b, std::move(*m));
       }

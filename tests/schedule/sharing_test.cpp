@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <set>
+
 #include "tests/schedule/support.h"
 
 using namespace gradc;
