@@ -34,6 +34,10 @@ StatementEmitter::StatementEmitter(Builder& builder, const KernelBody& body, Val
     Value* place = b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), buffers, i);
     slots_.push_back(b_.CreateAlignedLoad(b_.getPtrTy(), place, llvm::Align(8), fmt::format("slot{}", i)));
   }
+  for (size_t i = 0; i < site_count(body); ++i) {
+    Value* place = b_.CreateConstInBoundsGEP1_64(b_.getPtrTy(), buffers, body.slots.size() + i);
+    sites_.push_back(b_.CreateAlignedLoad(b_.getInt64Ty(), place, llvm::Align(8), fmt::format("site{}", i)));
+  }
   unsigned line = 1;
   size_t count = 0;
   for (const Stmt* s : statements(body)) {
@@ -340,7 +344,7 @@ Value* StatementEmitter::random(const Stmt& stmt, Point& point, const Lanes& lan
   llvm::Type* t = index->getType();
   auto constant = [&](uint64_t c) { return llvm::ConstantInt::get(t, c); };
   auto low = [&](Value* v) { return b_.CreateAnd(v, constant(0xffffffffu)); };
-  Value* c[4] = {index, b_.CreateLShr(index, 32), constant(static_cast<uint32_t>(stmt.site)), step};
+  Value* c[4] = {index, b_.CreateLShr(index, 32), spread(sites_[static_cast<size_t>(stmt.site)], width), step};
   Value *k0 = seed, *k1 = b_.CreateLShr(seed, 32);
   for (int round = 0; round < 10; ++round) {
     Value* p0 = b_.CreateMul(low(c[0]), constant(0xD2511F53u));

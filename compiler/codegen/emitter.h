@@ -40,7 +40,7 @@ class Point {
 
 class StatementEmitter {
  public:
-  // Loads the slots' pointers from `buffers` where the builder stands. Locations are given to instructions only where `scope` is set.
+  // Loads the slots' pointers and the sites that follow them from `buffers` where the builder stands. Locations are given to instructions only where `scope` is set.
   StatementEmitter(Builder& builder, const KernelBody& body, llvm::Value* buffers, llvm::DILocalScope* scope);
 
   // The environment, by ValueId. Scalar type: the same in all lanes. Accumulator statements keep what the caller has put here.
@@ -86,7 +86,7 @@ class StatementEmitter {
 
   Builder& b_;
   const KernelBody& body_;
-  std::vector<llvm::Value*> slots_;
+  std::vector<llvm::Value*> slots_, sites_;
   llvm::DILocalScope* scope_;
   std::unordered_map<const Stmt*, unsigned> lines_;
   std::map<std::pair<llvm::Value*, int>, llvm::Value*> spread_;

@@ -7,7 +7,8 @@ namespace {
 
 using llvm::Value;
 
-// One row a call: its kernel, its blocks, its slots. One row a slot: its buffer, its offset, its moves. A move without a period has all
+// One row a call: its kernel, its blocks, its slots and sites. One row a slot: its buffer, its offset, its moves; a site is an offset from
+// no buffer. A move without a period has all
 // bits in its mask.
 class CallTable {
  public:
@@ -23,7 +24,7 @@ class CallTable {
     auto& b = f_.b;
     make_tables();
     size_t most = 1;
-    for (const StepCall& call : plan_.calls) most = std::max(most, call.buffers.size());
+    for (const StepCall& call : plan_.calls) most = std::max(most, call.buffers.size() + call.sites.size());
     auto* arguments = b.CreateAlloca(b.getPtrTy(), b.getInt64(most));
     auto* trips = function_->getArg(1);
     f_.repeat(function_->getArg(2), function_->getArg(3), [&](Value* i) {
@@ -50,7 +51,10 @@ class CallTable {
     auto& b = f_.b;
     auto* row = b.CreateGEP(slot_, slots_, index);
     auto* offset = column(slot_, row, 0);
-    auto* base = f_.buffer(wide(column(slot_, row, 1)));
+    auto* number = column(slot_, row, 1);
+    auto* is_site = b.CreateICmpEQ(number, b.getInt32(no_buffer));
+    auto* buffer = f_.buffer(b.CreateSelect(is_site, b.getInt64(0), wide(number)));
+    auto* base = b.CreateSelect(is_site, llvm::ConstantPointerNull::get(b.getPtrTy()), buffer);
     auto *first = wide(column(slot_, row, 2)), *last = b.CreateAdd(first, wide(column(slot_, row, 3)));
     auto* total = b.CreateAlloca(b.getInt64Ty());
     total->moveBefore(&*function_->getEntryBlock().begin());
@@ -78,7 +82,7 @@ class CallTable {
     std::vector<llvm::Constant*> calls, slots, moves;
     for (const StepCall& call : plan_.calls) {
       auto* function = llvm::cast<llvm::Constant>(f_.kernel(call).getCallee());
-      calls.push_back(llvm::ConstantStruct::get(call_, {function, i64(call.blocks), i32(slots.size()), i32(call.buffers.size())}));
+      calls.push_back(llvm::ConstantStruct::get(call_, {function, i64(call.blocks), i32(slots.size()), i32(call.buffers.size() + call.sites.size())}));
       for (size_t s = 0; s < call.buffers.size(); ++s) {
         const SlotPlace place = call.places.empty() ? SlotPlace{} : call.places[s];
         slots.push_back(llvm::ConstantStruct::get(slot_, {i64(place.offset), i32(static_cast<size_t>(call.buffers[s])), i32(moves.size()), i32(place.moves.size())}));
@@ -87,6 +91,7 @@ class CallTable {
           moves.push_back(llvm::ConstantStruct::get(move_, {i64(m.stride), i64(m.phase), i64(mask), i32(static_cast<size_t>(m.loop))}));
         }
       }
+      for (uint32_t site : call.sites) slots.push_back(llvm::ConstantStruct::get(slot_, {i64(site), b.getInt32(no_buffer), i32(moves.size()), i32(0)}));
     }
     slots.push_back(llvm::ConstantAggregateZero::get(slot_));  // tables are not empty
     moves.push_back(llvm::ConstantAggregateZero::get(move_));
@@ -94,6 +99,8 @@ class CallTable {
     slots_ = table(slots, slot_, "slots");
     moves_ = table(moves, move_, "moves");
   }
+
+  static constexpr uint32_t no_buffer = ~uint32_t{0};
 
   const CallList& plan_;
   llvm::Function* function_;

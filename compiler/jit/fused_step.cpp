@@ -106,7 +106,7 @@ class Fuser {
   Value* buffer(int32_t index) const { return buffers_[static_cast<size_t>(index)]; }
 
   llvm::CallBase* emit_call(const StepCall& call) {
-    auto* type = llvm::ArrayType::get(b_.getPtrTy(), call.buffers.size());
+    auto* type = llvm::ArrayType::get(b_.getPtrTy(), call.buffers.size() + call.sites.size());
     llvm::Value* arguments = nullptr;
     {
       llvm::IRBuilder<>::InsertPointGuard guard(b_);
@@ -115,6 +115,8 @@ class Fuser {
     }
     for (size_t slot = 0; slot < call.buffers.size(); ++slot)
       b_.CreateStore(buffer(call.buffers[slot]), b_.CreateConstGEP1_64(b_.getPtrTy(), arguments, slot));
+    for (size_t site = 0; site < call.sites.size(); ++site)
+      b_.CreateStore(b_.getInt64(call.sites[site]), b_.CreateConstGEP1_64(b_.getPtrTy(), arguments, call.buffers.size() + site));
     auto* scratch = llvm::ConstantPointerNull::get(b_.getPtrTy());  // nests need none
     return b_.CreateCall(module_.getFunction(call.symbol), {arguments, b_.getInt64(0), b_.getInt64(1), scratch});
   }

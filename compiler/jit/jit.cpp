@@ -39,6 +39,7 @@ struct Unit {
   std::string key;  // in the cache; empty without one
   std::function<void(llvm::Module&, Machine&)> emit;
   int bodies = 0;
+  size_t weight = 1;
   ObjectCode object;
   bool cached = false;
   double ir_ms = 0, machine_code_ms = 0;
@@ -53,6 +54,8 @@ class Workshop {
     std::vector<Unit*> missing;
     for (Unit& unit : units)
       if (!load(unit)) missing.push_back(&unit);
+    // The longest first: no thread begins a long one when the others are done.
+    std::stable_sort(missing.begin(), missing.end(), [](const Unit* a, const Unit* b) { return a->weight > b->weight; });
     std::atomic<size_t> next{0};
     std::exception_ptr failure;
     std::mutex failure_mutex;
@@ -134,7 +137,7 @@ std::vector<std::string> body_units(const KernelProgram& program, const JitOptio
   size_t load = 0;
   auto close_group = [&] {
     if (group.empty()) return;
-    Unit unit{.name = fmt::format("m{}", units.size()), .key = {}, .emit = {}, .bodies = static_cast<int>(group.size()), .object = {}};
+    Unit unit{.name = fmt::format("m{}", units.size()), .key = {}, .emit = {}, .bodies = static_cast<int>(group.size()), .weight = load, .object = {}};
     if (cached) unit.key = ObjectCache::key(text, program.target, options.debug_info ? "debug" : "");
     // With a cache the symbols name the contents: an object may come from another model.
     for (size_t i = 0; i < group.size(); ++i) symbols[group[i]] = cached ? fmt::format("k{}.{}", unit.key, i) : fmt::format("k{}", group[i]);

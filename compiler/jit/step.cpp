@@ -29,7 +29,7 @@ class StepEmitter {
   void emit() {
     auto* further = b_.CreateLoad(b_.getInt64Ty(), f_.address(offsetof(GradcFrame, further)));
     size_t slots = 1;
-    for (const StepCall& call : plan_.calls) slots = std::max(slots, call.buffers.size());
+    for (const StepCall& call : plan_.calls) slots = std::max(slots, call.buffers.size() + call.sites.size());
     arguments_ = b_.CreateAlloca(b_.getPtrTy(), b_.getInt64(slots));
     trips_ = b_.CreateAlloca(b_.getInt64Ty(), b_.getInt64(std::max<size_t>(plan_.loops.size(), 1)));
     if (fused_) call_fused(further);
@@ -88,6 +88,8 @@ class StepEmitter {
       const StepCall& call = plan_.calls[i];
       f_.trace(b_.getInt64(i));
       for (size_t slot = 0; slot < call.buffers.size(); ++slot) b_.CreateStore(place(call, slot), b_.CreateConstGEP1_64(b_.getPtrTy(), arguments_, slot));
+      for (size_t site = 0; site < call.sites.size(); ++site)
+        b_.CreateStore(b_.getInt64(call.sites[site]), b_.CreateConstGEP1_64(b_.getPtrTy(), arguments_, call.buffers.size() + site));
       f_.run_alone(f_.kernel(call), arguments_, b_.getInt64(1));
     }
   }
@@ -139,7 +141,7 @@ CallList list_calls(const KernelProgram& program, const std::vector<std::string>
   CallList plan;
   plan.loops = program.loops;
   for (const KernelInstance& instance : program.instances) {
-    StepCall call{symbols[instance.body.at()], block_count(program[instance.body]), {}, instance.places};
+    StepCall call{symbols[instance.body.at()], block_count(program[instance.body]), {}, instance.places, instance.sites};
     for (BufferId buffer : instance.buffers) call.buffers.push_back(buffer.index);
     plan.calls.push_back(std::move(call));
   }
@@ -162,6 +164,7 @@ std::string to_string(const CallList& plan) {
       text += fmt::format(" +{}", place.offset);
       for (const Move& m : place.moves) text += fmt::format(",{},{},{},{}", m.loop, m.stride, m.phase, m.period);
     }
+    if (!call.sites.empty()) text += fmt::format(" sites {}", fmt::join(call.sites, " "));
     text += '\n';
   }
   for (const CallLoop& loop : plan.loops) text += fmt::format("loop {} {} {}\n", loop.begin, loop.end, loop.trips);

@@ -10,12 +10,14 @@
 
 namespace gradc {
 
-// One call of a step: the function's symbol, its grid, its buffers by slot and where in them the slots begin.
+// One call of a step: the function's symbol, its grid, its buffers by slot and where in them the slots begin,
+// the sites of its random numbers.
 struct StepCall {
   std::string symbol;
   int64_t blocks = 1;
   std::vector<int32_t> buffers;
   std::vector<SlotPlace> places;
+  std::vector<uint32_t> sites;
 };
 // A buffer copied over another when the step ends.
 struct StepCopy {

@@ -19,12 +19,14 @@ class Ledger {
   bool exhausted() const { return remaining_ == 0; }
   void book(const char* pass, const char* rule);
   int64_t total() const { return total_; }
+  void visit(size_t nodes) { visits_ += static_cast<int64_t>(nodes); }
+  int64_t visits() const { return visits_; }
   const std::vector<RewriteStats::Entry>& applied() const { return applied_; }
 
  private:
   std::set<std::string, std::less<>> disabled_;
   int remaining_;  // -1: without limit
-  int64_t total_ = 0;
+  int64_t total_ = 0, visits_ = 0;
   std::map<const char*, size_t> rows_;  // by rule
   std::vector<RewriteStats::Entry> applied_;
 };

@@ -18,6 +18,7 @@ using Pass = Graph (*)(Graph&&, Ledger&);
 
 // Runs a pass over a graph and the bodies of its scans, innermost last. A body is lent the provenance table meanwhile.
 Graph with_bodies(Pass pass, Graph&& graph, Ledger& ledger) {
+  ledger.visit(graph.size());
   Graph result = pass(std::move(graph), ledger);
   for (size_t i = 0; i < result.size(); ++i) {
     Node& n = result.edit(NodeId(i));
@@ -73,23 +74,24 @@ void check([[maybe_unused]] const Graph& graph, [[maybe_unused]] const char* pas
 #endif
 }
 
-// Runs the first `count` passes in turn until a whole turn changes nothing.
-Graph settle(Graph graph, size_t count, Ledger& ledger) {
-  size_t quiet = 0;
-  for (size_t turn = 0; quiet < count && turn < max_rounds * count; ++turn) {
+// Runs the first `count` passes in turn until a whole turn changes nothing. The first `settled` of them have nothing left to do.
+Graph settle(Graph graph, size_t settled, size_t count, Ledger& ledger) {
+  size_t quiet = settled;
+  for (size_t turn = settled; quiet < count && turn < max_rounds * count; ++turn) {
     const NamedPass& pass = passes()[turn % count];
     int64_t before = ledger.total();
     if (ledger.enabled(pass.info.name) && !ledger.exhausted()) graph = with_bodies(pass.run, std::move(graph), ledger);
     bool changed = ledger.total() != before;
     if (changed) check(graph, pass.info.name);
-    quiet = changed ? 0 : quiet + 1;
+    quiet = changed && pass.run != without_dead_code ? 0 : quiet + 1;  // no rule looks at dead code
   }
   return graph;
 }
 
 // The last two passes hide what others look for. They join in when there is nothing left to find: first softmax, then fma.
 Graph settle_all(Graph graph, Ledger& ledger) {
-  for (size_t count = passes().size() - 2; count <= passes().size(); ++count) graph = settle(std::move(graph), count, ledger);
+  size_t settled = 0;
+  for (size_t count = passes().size() - 2; count <= passes().size(); settled = count++) graph = settle(std::move(graph), settled, count, ledger);
   return graph;
 }
 
@@ -116,6 +118,7 @@ Graph optimize(const Graph& graph, const RewriteOptions& options, RewriteStats* 
   Graph result = rewrite::with_bodies(rewrite::without_stop_gradient, Graph(graph), ledger);
   result = rewrite::settle_all(std::move(result), ledger);
   if (stats) stats->applied.insert(stats->applied.end(), ledger.applied().begin(), ledger.applied().end());
+  if (stats) stats->visits += ledger.visits();
   return result;
 }
 

@@ -26,6 +26,7 @@ struct RewriteStats {
     int count;
   };
   std::vector<Entry> applied;
+  int64_t visits = 0;  // of nodes, by all passes together
 };
 
 // One rule, for documentation. Where the caveat is empty, the rewritten graph gives the same bits.

@@ -1,6 +1,8 @@
 #include "compiler/schedule/buffers.h"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 
 #include "compiler/schedule/lifetime.h"
 #include "compiler/support/error.h"
@@ -94,8 +96,35 @@ void merge_slots(RawKernel& k, int keep, int drop) {
   }
 }
 
-void replace(std::vector<RawKernel>& kernels, size_t first, BufferId old, BufferId by) {
-  for (size_t k = first; k < kernels.size(); ++k) {
+using KernelList = std::vector<size_t>;  // numbers of kernels, ascending
+
+// By buffer: at least the kernels that touch it or a window of it.
+class Users {
+ public:
+  Users(const Memory& memory, const std::vector<RawKernel>& kernels) : memory_(memory), by_root_(memory.buffers.size()) {
+    for (size_t k = 0; k < kernels.size(); ++k) {
+      for (BufferId b : kernels[k].buffers) of(b).push_back(k);
+    }
+  }
+
+  KernelList of_either(BufferId a, BufferId b) {
+    KernelList both;
+    std::set_union(of(a).begin(), of(a).end(), of(b).begin(), of(b).end(), std::back_inserter(both));
+    both.erase(std::unique(both.begin(), both.end()), both.end());
+    return both;
+  }
+  // All who touched `old` touch `by` now.
+  void move(BufferId old, BufferId by) { of(by) = of_either(old, by); }
+
+ private:
+  KernelList& of(BufferId b) { return by_root_[memory_.windows.empty() ? b.at() : memory_.behind(b).of.at()]; }
+
+  const Memory& memory_;
+  std::vector<KernelList> by_root_;
+};
+
+void replace(std::vector<RawKernel>& kernels, const KernelList& users, BufferId old, BufferId by) {
+  for (size_t k : users) {
     int slot = slot_of(kernels[k], old);
     if (slot < 0) continue;
     int other = slot_of(kernels[k], by);
@@ -120,10 +149,10 @@ Aside aside(const Memory& memory, const RawKernel& k, BufferId next, BufferId so
   return found;
 }
 
-// Whether the kernels from `first` on, which read `source` and write `next`, could write over `source` instead.
-bool can_replace(const Memory& memory, const std::vector<RawKernel>& kernels, size_t first, BufferId next, BufferId source) {
+// Whether the kernels, which read `source` and write `next`, could write over `source` instead.
+bool can_replace(const Memory& memory, const std::vector<RawKernel>& kernels, const KernelList& users, BufferId next, BufferId source) {
   bool written = false;
-  for (size_t i = first; i < kernels.size(); ++i) {
+  for (size_t i : users) {
     const RawKernel& k = kernels[i];
     int reads = slot_of(k, source), to = slot_of(k, next);
     if (writes(k, reads)) return false;  // already updated by another
@@ -170,21 +199,29 @@ int64_t room_for(const Buffer& b) {
 
 void update_in_place(const Memory& memory, std::vector<RawKernel>& kernels) {
   const std::vector<Buffer>& buffers = memory.buffers;
+  Users users(memory, kernels);
   for (size_t i = 0; i < buffers.size(); ++i) {
-    if (buffers[i].kind != BufferKind::Shadow || !can_replace(memory, kernels, 0, BufferId(i), buffers[i].source)) continue;
-    replace(kernels, 0, BufferId(i), buffers[i].source);
+    if (buffers[i].kind != BufferKind::Shadow) continue;
+    const BufferId shadow(i), source = buffers[i].source;
+    const KernelList both = users.of_either(shadow, source);
+    if (!can_replace(memory, kernels, both, shadow, source)) continue;
+    replace(kernels, both, shadow, source);
+    users.move(shadow, source);
   }
 }
 
 bool carry_in_place(const Memory& memory, std::vector<RawKernel>& kernels, size_t first, BufferId current, BufferId next) {
-  if (!can_replace(memory, kernels, first, next, current)) return false;
-  replace(kernels, first, next, current);
+  KernelList all(kernels.size() - first);
+  std::iota(all.begin(), all.end(), first);
+  if (!can_replace(memory, kernels, all, next, current)) return false;
+  replace(kernels, all, next, current);
   return true;
 }
 
 void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
   const std::vector<Buffer>& buffers = memory.buffers;
   std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of(memory, kernels), loops);
+  Users users(memory, kernels);
   auto temporary = [&](BufferId b) { return buffers[b.at()].kind == BufferKind::Temporary && !memory.windows.count(b); };
   for (size_t k = 0; k < kernels.size(); ++k) {
     bool again = true;
@@ -201,7 +238,8 @@ void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const
           int old = slot_of(kernels[k], from);
           if (from == to || !fits || writes(kernels[k], old) || life[from.at()].end != moment(k)) continue;
           if (!same_points(kernels[k], old, slot)) continue;
-          replace(kernels, 0, to, from);
+          replace(kernels, users.of_either(to, from), to, from);
+          users.move(to, from);
           life[from.at()].end = life[to.at()].end;
           life[to.at()] = {};
           again = true;
@@ -235,30 +273,30 @@ Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& ker
     if (buffers[i].kind == BufferKind::Temporary && life[i].used()) order.push_back(i);
   }
   Arena arena;
-  for (size_t k = 0; k < kernels.size(); ++k) {
-    int64_t live = 0;
-    for (size_t i : order) {
-      if (life[i].begin <= moment(k) && moment(k) <= life[i].end) live += bytes_of(buffers[i]);
-    }
-    arena.lower_bound = std::max(arena.lower_bound, live);
+  // Bytes that come alive and die, by moment, of which the first is -1.
+  std::vector<int64_t> change(static_cast<size_t>(moment(kernels.size())) + 2, 0);
+  for (size_t i : order) {
+    change[static_cast<size_t>(life[i].begin + 1)] += bytes_of(buffers[i]);
+    change[static_cast<size_t>(life[i].end + 2)] -= bytes_of(buffers[i]);
+  }
+  int64_t alive = 0;
+  for (size_t t = 0; t < change.size(); ++t) {
+    alive += change[t];
+    if (t % 2 == 1) arena.lower_bound = std::max(arena.lower_bound, alive);  // while a kernel runs
   }
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes_of(buffers[a]) > bytes_of(buffers[b]); });
-  std::vector<size_t> placed;
+  std::vector<size_t> placed;  // by offset
   for (size_t i : order) {
-    std::vector<std::pair<int64_t, int64_t>> busy;
-    for (size_t j : placed) {
-      if (life[i].meets(life[j])) busy.push_back({buffers[j].offset, buffers[j].offset + room_for(buffers[j])});
-    }
-    std::sort(busy.begin(), busy.end());
     int64_t end = 0, best = -1, best_gap = 0, size = room_for(buffers[i]);
-    for (const auto& [from, to] : busy) {
-      int64_t gap = from - end;
+    for (size_t j : placed) {
+      if (!life[i].meets(life[j])) continue;
+      int64_t gap = buffers[j].offset - end;
       if (gap >= size && (best < 0 || gap < best_gap)) best = end, best_gap = gap;
-      end = std::max(end, to);
+      end = std::max(end, buffers[j].offset + room_for(buffers[j]));
     }
     buffers[i].offset = best < 0 ? end : best;
     arena.bytes = std::max(arena.bytes, buffers[i].offset + bytes_of(buffers[i]));
-    placed.push_back(i);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), i, [&](size_t a, size_t b) { return buffers[a].offset < buffers[b].offset; }), i);
   }
   return arena;
 }

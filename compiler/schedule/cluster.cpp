@@ -8,7 +8,6 @@
 namespace gradc::scheduling {
 namespace {
 
-constexpr size_t most_members = 64;
 // Values that an epilogue reads and writes: each takes a register and a stream of memory.
 constexpr size_t most_epilogue_streams = 14;
 
@@ -34,7 +33,9 @@ Clusters::Clusters(Work& work, const Target& target) : work_(work), target_(targ
     clusters_.push_back(std::move(c));
     cluster_of_.push_back(static_cast<int>(i));
   }
+  changed_.assign(clusters_.size(), 0);
   link();
+  line_up();
   order_updates();
 }
 
@@ -67,6 +68,7 @@ void Clusters::order_updates() {
     int writer = work_.output_item(o.node);
     for (int reader : readers[o.name]) {
       if (reader == writer || reaches(writer, reader, false)) continue;
+      put_in_order(reader, writer);
       before_[static_cast<size_t>(reader)].push_back(writer);
       after_[static_cast<size_t>(writer)].push_back(reader);
     }
@@ -84,29 +86,6 @@ bool Clusters::is_stored(int item) const {
   if (work_.is_output(it.node)) return true;
   const auto& users = users_[static_cast<size_t>(item)];
   return std::any_of(users.begin(), users.end(), [&](int u) { return cluster_of(u) != cluster_of(item); });
-}
-
-// A path between clusters; indirect: through at least one other.
-bool Clusters::reaches(int from, int to, bool indirect) const {
-  std::vector<bool> seen(clusters_.size(), false);
-  std::vector<int> stack{from};
-  seen[static_cast<size_t>(from)] = true;
-  while (!stack.empty()) {
-    int c = stack.back();
-    stack.pop_back();
-    for (const Member& m : clusters_[static_cast<size_t>(c)].members) {
-      for (const auto* list : {&users_[static_cast<size_t>(m.item)], &before_[static_cast<size_t>(m.item)]}) {
-        for (int user : *list) {
-          int next = cluster_of(user);
-          if (next == to && !(indirect && c == from)) return true;
-          if (next == to || seen[static_cast<size_t>(next)]) continue;
-          seen[static_cast<size_t>(next)] = true;
-          stack.push_back(next);
-        }
-      }
-    }
-  }
-  return false;
 }
 
 // Values used inside are used where they are computed: at the same point.

@@ -22,6 +22,8 @@ struct Cluster {
   std::vector<Member> members;  // in the order of items
 };
 
+constexpr size_t most_members = 64;
+
 using DimSet = uint64_t;
 constexpr DimSet bit_of(int dim) { return DimSet{1} << dim; }
 
@@ -66,10 +68,11 @@ class Clusters {
   void merge_small();
   bool try_merge(int a, int b, Matching from_a);
   bool merge_along(int producer, int consumer, const Use& use);
-  bool merge_with_between(int producer, int consumer);
+  struct Edge;
+  bool merge_edge(Edge& edge);
+  bool merge_with_between(const std::vector<int>& parts, int consumer);
   std::optional<Matching> edge(const Cluster& from, const Cluster& to) const;
   std::optional<Matching> along_use(const Cluster& from, int producer, const Cluster& to, int consumer, const Use& use) const;
-  std::set<int> reachable(int cluster, bool forwards) const;
   bool fuses(const Cluster& c) const;
   void replace(const std::vector<int>& parts, int by, Cluster c);
   void complete(const Cluster& a, const Cluster& b, Matching& from_a) const;
@@ -78,11 +81,32 @@ class Clusters {
   bool legal(const Cluster& c) const;
   bool legal_contraction(const Cluster& c) const;
   bool consistent(const Cluster& c) const;
-  bool reaches(int from, int to, bool indirect) const;
   const Member* find(const Cluster& c, int item) const;
   int choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const;
   std::vector<int> natural_order(const Cluster& c) const;
   bool assign_stages(const Cluster& c, ClusterPlan& p) const;
+
+  // paths.cpp
+  struct Between {
+    bool blocked = false;    // by something that no nest can take in
+    std::vector<int> parts;  // the earlier end, and the clusters on the way to the later
+  };
+  template <class F>
+  void successors(int c, F visit) const;
+  template <class F>
+  void predecessors(int c, F visit) const;
+  void line_up();
+  void stand_behind(int added, int other);
+  bool stands_above(int a, int b) const;
+  // A path between clusters; indirect: through at least one other.
+  bool reaches(int from, int to, bool indirect) const;
+  Between between(int from, int to) const;
+  void unlink(int c);
+  void link_after(int c, int before);
+  bool make_room(int early, int late, std::vector<int> starts_down, std::vector<int> starts_up);
+  void put_in_order(int first, int second);
+  void stand_together(const std::vector<int>& parts, int by);
+  void check_stand(int c) const;
 
   Work& work_;
   const Target& target_;
@@ -91,6 +115,21 @@ class Clusters {
   std::vector<std::vector<int>> users_;   // by item: items that use its value
   // By item: items that must run later though they use nothing of it, and the reverse.
   std::vector<std::vector<int>> before_, after_;
+
+  struct Stand {
+    int before = -1, after = -1;  // neighbours in the line
+    int64_t label = 0;            // grows along the line
+  };
+  struct Subtree {
+    int first = -1, end = -1;  // numbers of an item and of those below it
+  };
+  std::vector<Stand> line_;            // by cluster
+  std::vector<Subtree> tree_;          // by item
+  std::vector<uint64_t> changed_;      // by cluster: the merge that made it what it is
+  uint64_t merges_ = 0;
+  mutable std::vector<uint32_t> down_, up_;  // by cluster: the last search that came by
+  mutable std::vector<bool> open_;
+  mutable uint32_t epoch_ = 0;
 };
 
 int64_t count(const Cluster& c, DimSet dims);

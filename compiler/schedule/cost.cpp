@@ -97,6 +97,14 @@ std::vector<const Stmt*> statements(const KernelBody& body) {
   return out;
 }
 
+size_t site_count(const KernelBody& body) {
+  int last = -1;
+  for (const Stmt* s : statements(body)) {
+    if (s->kind == StmtKind::Random) last = std::max(last, s->site);
+  }
+  return static_cast<size_t>(last + 1);
+}
+
 double flops(const KernelBody& body) {
   double total = 0;
   Visitor count = [&](const Stmt& s, const std::vector<int64_t>& t) { total += operations(s) * product(t); };

@@ -19,6 +19,12 @@ int RawKernel::slot(BufferId buffer, Element element, bool written) {
   return static_cast<int>(i);
 }
 
+int RawKernel::site(uint32_t site) {
+  auto it = std::find(sites.begin(), sites.end(), site);
+  if (it == sites.end()) it = sites.insert(it, site);
+  return static_cast<int>(it - sites.begin());
+}
+
 BufferId Memory::add_window(Symbol name, const Type& type, BufferId of, SlotPlace place) {
   BufferId b = add({name, BufferKind::Temporary, type, 0, {}});
   windows[b] = {of, std::move(place)};
@@ -300,7 +306,7 @@ ValueId Emitter::gather(NodeId node, const Place& place) {
 
 ValueId Emitter::random(NodeId node, const Place& place) {
   const Node& n = graph_[node];
-  Stmt s{.kind = StmtKind::Random, .type = n.type.element, .site = n.attrs.integer("site")};
+  Stmt s{.kind = StmtKind::Random, .type = n.type.element, .site = kernel_.site(static_cast<uint32_t>(n.attrs.integer("site")))};
   s.args = {value(n.operands[0], {}), value(n.operands[1], {}), -1};
   AxisIndex at = flat(place, n.type, dims());
   GRADC_ASSERT(at.picks.empty(), "a picked random number");

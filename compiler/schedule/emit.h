@@ -16,10 +16,12 @@ struct RawKernel {
   Symbol name;
   std::vector<BufferId> buffers;  // by slot
   std::vector<SlotPlace> places{};  // by slot, once windows are settled (buffers.h)
+  std::vector<uint32_t> sites{};
   std::vector<ProvenanceId> provenance;
   std::vector<Symbol> labels;
 
   int slot(BufferId buffer, Element element, bool written);
+  int site(uint32_t site);
 };
 
 struct TaggedStmt {

@@ -10,7 +10,7 @@ namespace gradc::scheduling {
 
 Symbol StepPlan::unique(const std::string& name) {
   std::string out = name;
-  for (int n = 2; !names.insert(Symbol(out)).second; ++n) out = fmt::format("{}.{}", name, n);
+  for (int& n = numbers[name]; !names.insert(Symbol(out)).second;) out = fmt::format("{}.{}", name, ++n + 1);
   return Symbol(out);
 }
 
@@ -35,6 +35,7 @@ void GraphScheduler::bind_output(NodeId output, BufferId buffer) {
 }
 
 void GraphScheduler::run() {
+  for (const Output& o : graph_.outputs) output_name_.emplace(o.node, o.name);
   clusters_.merge_all();
   place_values();
   find_partials();
@@ -116,9 +117,7 @@ Symbol GraphScheduler::name_of(const Cluster& c) {
     if (item.kind == ItemKind::Contraction) product = name;
     if (clusters_.is_stored(m.item)) offer(stored, name);
     offer(inside, name);
-    for (const Output& o : graph_.outputs) {
-      if (o.node == item.node) offer(output, o.name);
-    }
+    if (auto asked = output_name_.find(item.node); asked != output_name_.end()) offer(output, asked->second);
   }
   std::string base = fmt::format("k{}", step_.kernels.size());
   for (Symbol s : {product, stored, inside, output}) {

@@ -16,6 +16,7 @@ struct StepPlan {
   std::vector<RawKernel> kernels;
   std::vector<CallLoop> loops;
   std::set<Symbol> names;  // of kernels
+  std::map<std::string, int> numbers;  // how many a name has been given
 
   Symbol unique(const std::string& name);
 };
@@ -76,6 +77,7 @@ class GraphScheduler {
   Clusters clusters_;
   Storage storage_;
   std::map<int, ScanPlan> scans_;  // by item
+  std::map<NodeId, Symbol> output_name_;  // of the first output that asks for the node
 };
 
 }  // namespace gradc::scheduling

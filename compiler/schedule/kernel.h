@@ -12,8 +12,8 @@ namespace gradc {
 
 // The kernel form: what the scheduler hands to the code generator. It is printed as readable loops and parsed back.
 //
-// A kernel body works on *slots* (numbered tensor arguments) and knows no buffer: equal bodies are compiled once and
-// called with different buffers (KernelInstance). All sizes are in elements.
+// A kernel body works on *slots* (numbered tensor arguments) and knows neither buffers nor the sites of its random numbers: equal
+// bodies are compiled once and called with different ones (KernelInstance). All sizes are in elements.
 
 using ValueId = int32_t;  // a scalar (per point of the iteration space) of one kernel; -1 none
 
@@ -59,7 +59,7 @@ enum class StmtKind : uint8_t {
                 // scatter-add (with an indirect access, serial over the updates).
   Compute,      // value <- op(args)
   Index,        // value <- affine `access.at`, as Int (or as `type` if float)
-  Random,       // value <- uniform(seed=args[0], step=args[1], site, index = access.at) as `type`
+  Random,       // value <- uniform(seed=args[0], step=args[1], the call's sites[site], index = access.at) as `type`
   Reduce,       // value <- combiner over the section's inner loops of args[0]; visible in later sections (and outer levels)
   ReduceIndex,  // value <- index (of dim `index_dim`, Int) of the first extreme of args[0] over the section's inner loops
   Accumulator,  // contraction epilogue: the finished sum at this point
@@ -76,7 +76,7 @@ struct Stmt {
   Access access{};
   Combiner combiner = Combiner::Sum;
   int index_dim = -1;
-  int64_t site = 0;
+  int site = 0;  // Random: which of the call's sites
   std::vector<int> first{};
   bool operator==(const Stmt&) const = default;
 };
@@ -201,6 +201,7 @@ struct KernelInstance {
   Symbol name;                          // unique within the program ("logits.dW", "k7")
   std::vector<BufferId> buffers;        // by slot
   std::vector<SlotPlace> places;        // by slot; empty where each begins with its buffer
+  std::vector<uint32_t> sites;          // of random numbers, by the number that statements know them by
   std::vector<ProvenanceId> provenance; // by statement, in order of appearance (lhs, rhs, epilogue; or sections in order)
   std::vector<Symbol> labels;           // by statement: the value's name in the graph, or ""
 };
@@ -223,6 +224,8 @@ struct KernelProgram {
 
 // The statements of a body in provenance order.
 std::vector<const Stmt*> statements(const KernelBody& body);
+// How many sites a call of the body has to give.
+size_t site_count(const KernelBody& body);
 // Floating-point operations of one call (a multiply and an add count 2; each transcendental 1), and bytes of distinct
 // elements read plus written.
 double flops(const KernelBody& body);

@@ -6,8 +6,10 @@
 namespace gradc::scheduling {
 namespace {
 
-// Kernels over the same few points are run as one, used by each other or not: calling them would cost more than they do.
+// Kernels over the same few points, used by each other or not, are run as one where calling them would cost more than they do: a
+// call takes as long as about a thousand operations. Beyond that a kernel of its own is better, since equal ones are compiled once.
 constexpr int64_t small_kernel = 512;
+constexpr double small_work = 1024;
 // Kernels between two that are worth a merge are looked at as long as they are few.
 constexpr size_t most_between = 8;
 
@@ -95,19 +97,23 @@ bool Clusters::fuses(const Cluster& c) const {
   return std::all_of(c.members.begin(), c.members.end(), [&](const Member& m) { return work_.items[static_cast<size_t>(m.item)].fuses; });
 }
 
+// The parts, `by` among them, become one cluster in its place.
 void Clusters::replace(const std::vector<int>& parts, int by, Cluster c) {
+  stand_together(parts, by);
   for (const Member& m : c.members) cluster_of_[static_cast<size_t>(m.item)] = by;
   for (int part : parts) clusters_[static_cast<size_t>(part)] = {};
   clusters_[static_cast<size_t>(by)] = std::move(c);
+  changed_[static_cast<size_t>(by)] = ++merges_;
+  check_stand(by);
 }
 
 bool Clusters::try_merge(int a, int b, Matching from_a) {
   const Cluster &ca = clusters_[static_cast<size_t>(a)], &cb = clusters_[static_cast<size_t>(b)];
-  if (a == b || !fuses(ca) || !fuses(cb)) return false;
+  if (a == b || !fuses(ca) || !fuses(cb) || ca.members.size() + cb.members.size() > most_members) return false;
   complete(ca, cb, from_a);
   Cluster c = united(ca, cb, from_a);
   if (!legal(c) || reaches(a, b, true) || reaches(b, a, true)) return false;
-  replace({a}, b, std::move(c));
+  replace({a, b}, b, std::move(c));
   return true;
 }
 
@@ -146,42 +152,9 @@ bool Clusters::merge_along(int producer, int consumer, const Use& use) {
   return m && try_merge(a, b, std::move(*m));
 }
 
-std::set<int> Clusters::reachable(int cluster, bool forwards) const {
-  std::set<int> seen{cluster};
-  std::vector<int> stack{cluster};
-  auto visit = [&](int item) {
-    if (item >= 0 && seen.insert(cluster_of(item)).second) stack.push_back(cluster_of(item));
-  };
-  while (!stack.empty()) {
-    const Cluster& c = clusters_[static_cast<size_t>(stack.back())];
-    stack.pop_back();
-    for (const Member& m : c.members) {
-      auto item = static_cast<size_t>(m.item);
-      for (int next : forwards ? before_[item] : after_[item]) visit(next);
-      if (forwards) {
-        for (int user : users_[item]) visit(user);
-      } else {
-        for (const Use& u : work_.items[item].uses) visit(work_.item_of[u.node.at()]);
-      }
-    }
-  }
-  return seen;
-}
-
 // Two clusters with others on the way between them, merged with all of these: a softmax with the logarithm of its sum.
-bool Clusters::merge_with_between(int producer, int consumer) {
-  int a = cluster_of(producer), b = cluster_of(consumer);
-  if (!fuses(clusters_[static_cast<size_t>(b)])) return false;
-  std::set<int> after = reachable(a, true), before = reachable(b, false);
-  std::vector<int> parts;
-  for (int c : after) {
-    if (c != b && before.count(c)) parts.push_back(c);
-  }
+bool Clusters::merge_with_between(const std::vector<int>& parts, int b) {
   if (parts.size() < 2 || parts.size() > most_between) return false;
-  for (int part : parts) {
-    const Cluster& c = clusters_[static_cast<size_t>(part)];
-    if (!fuses(c) || is_contraction(c)) return false;
-  }
   Cluster all = clusters_[static_cast<size_t>(b)];
   std::vector<int> left = parts;
   while (!left.empty()) {
@@ -198,7 +171,9 @@ bool Clusters::merge_with_between(int producer, int consumer) {
     if (!joined) return false;
   }
   if (!legal(all)) return false;
-  replace(parts, b, std::move(all));
+  std::vector<int> together = parts;
+  together.push_back(b);
+  replace(together, b, std::move(all));
   return true;
 }
 
@@ -245,12 +220,34 @@ void Clusters::absorb_epilogues() {
   }
 }
 
+// A value that one item uses of another, and what the last attempt to merge the two has shown.
+struct Clusters::Edge {
+  int from, to;
+  const Use* use;
+  int64_t bytes;
+  bool hopeless = false;     // something lies between that merges with neither
+  bool lone = false;         // nothing lies between: only a change of one of the two can change the outcome
+  uint64_t tried = no_time;  // the number of merges before
+  static constexpr uint64_t no_time = ~uint64_t{0};
+};
+
+bool Clusters::merge_edge(Edge& e) {
+  const int a = cluster_of(e.from), b = cluster_of(e.to);
+  if (e.hopeless || a == b) return false;
+  const uint64_t changed = e.lone ? std::max(changed_[static_cast<size_t>(a)], changed_[static_cast<size_t>(b)]) : merges_;
+  if (e.tried != Edge::no_time && changed <= e.tried) return false;
+  e.tried = merges_;
+  const Cluster &ca = clusters_[static_cast<size_t>(a)], &cb = clusters_[static_cast<size_t>(b)];
+  e.hopeless = !fuses(ca) || !fuses(cb) || is_contraction(ca) || is_contraction(cb);
+  if (e.hopeless) return false;
+  const Between way = between(a, b);
+  e.hopeless = way.blocked;
+  if (e.hopeless) return false;
+  e.lone = way.parts.size() == 1;
+  return e.lone ? merge_along(e.from, e.to, *e.use) : merge_with_between(way.parts, b);
+}
+
 void Clusters::merge_edges() {
-  struct Edge {
-    int from, to;
-    const Use* use;
-    int64_t bytes;
-  };
   std::vector<Edge> edges;
   for (size_t i = 0; i < work_.items.size(); ++i) {
     for (const Use& u : work_.items[i].uses) {
@@ -267,13 +264,11 @@ void Clusters::merge_edges() {
     while (end < edges.size() && edges[end].bytes == level) ++end;
     for (bool grown = true; grown;) {
       grown = false;
-      for (size_t i = 0; i < end; ++i) {
-        const Edge& e = edges[i];
-        int a = cluster_of(e.from), b = cluster_of(e.to);
-        if (a == b || is_contraction(clusters_[static_cast<size_t>(a)]) || is_contraction(clusters_[static_cast<size_t>(b)])) continue;
-        grown |= merge_along(e.from, e.to, *e.use) || merge_with_between(e.from, e.to);
-      }
+      for (size_t i = 0; i < end; ++i) grown |= merge_edge(edges[i]);
     }
+    auto settled = [&](const Edge& e) { return e.hopeless || cluster_of(e.from) == cluster_of(e.to); };
+    const auto tried = edges.begin() + static_cast<std::ptrdiff_t>(end);
+    end = static_cast<size_t>(edges.erase(std::remove_if(edges.begin(), tried, settled), tried) - edges.begin());
   }
 }
 
@@ -290,7 +285,7 @@ void Clusters::merge_siblings() {
       for (size_t j = 0; j < i; ++j) {
         int a = cluster_of(items[i]), b = cluster_of(items[j]);
         const Cluster &ca = clusters_[static_cast<size_t>(a)], &cb = clusters_[static_cast<size_t>(b)];
-        if (a == b || is_contraction(ca) || is_contraction(cb)) continue;
+        if (a == b || ca.members.size() + cb.members.size() > most_members || is_contraction(ca) || is_contraction(cb)) continue;
         std::optional<Matching> m = match_uses(ca, cb, node);
         if (m) try_merge(a, b, std::move(*m));
       }
@@ -299,9 +294,14 @@ void Clusters::merge_siblings() {
 }
 
 void Clusters::merge_small() {
+  auto small = [&](const Cluster& c) {
+    double work = 0;
+    for (const Member& m : c.members) work += work_.items[static_cast<size_t>(m.item)].cost * static_cast<double>(count(c, dims_of(m)));
+    return work <= small_work;
+  };
   std::map<std::vector<int64_t>, std::vector<int>> by_extents;
   for (size_t c = 0; c < clusters_.size(); ++c) {
-    if (!clusters_[c].members.empty() && !is_contraction(clusters_[c]) && count(clusters_[c], ~DimSet{0}) <= small_kernel) {
+    if (!clusters_[c].members.empty() && !is_contraction(clusters_[c]) && count(clusters_[c], ~DimSet{0}) <= small_kernel && small(clusters_[c])) {
       by_extents[clusters_[c].extents].push_back(static_cast<int>(c));
     }
   }
@@ -309,8 +309,9 @@ void Clusters::merge_small() {
     Matching same;
     for (int d = 0; d < static_cast<int>(extents.size()); ++d) same[d] = d;
     for (size_t i = 0; i < list.size(); ++i) {
-      for (size_t j = i + 1; j < list.size() && !clusters_[static_cast<size_t>(list[i])].members.empty(); ++j) {
-        if (!clusters_[static_cast<size_t>(list[j])].members.empty()) try_merge(list[i], list[j], same);
+      for (size_t j = i + 1; j < list.size() && small(clusters_[static_cast<size_t>(list[i])]) && !clusters_[static_cast<size_t>(list[i])].members.empty(); ++j) {
+        const Cluster& other = clusters_[static_cast<size_t>(list[j])];
+        if (!other.members.empty() && small(other)) try_merge(list[i], list[j], same);
       }
     }
   }
@@ -334,12 +335,19 @@ void Clusters::add_finish(int item) {
   users_[source].clear();
   before_.push_back({});
   after_.push_back({it.finishes});
+  changed_.push_back(++merges_);
+  stand_behind(cluster_of(item), cluster_of(it.finishes));
   before_[source].push_back(item);  // not a value that can be used inside: it is whole only after the last block
   if (!work_.fuse) return;
   // Partial results of one kernel over one shape are added up together.
-  for (int other = it.finishes + 1; other < item; ++other) {
-    const Item& o = work_.items[static_cast<size_t>(other)];
-    if (o.finishes < 0 || o.extents != it.extents || cluster_of(o.finishes) != cluster_of(it.finishes)) continue;
+  auto same_source = [&](int other) {
+    const int finished = work_.items[static_cast<size_t>(other)].finishes;
+    return finished >= 0 && cluster_of(finished) == cluster_of(it.finishes);
+  };
+  int first = item;
+  while (same_source(first - 1)) --first;
+  for (int other = first; other < item; ++other) {
+    if (work_.items[static_cast<size_t>(other)].extents != it.extents) continue;
     Matching same;
     for (int d = 0; d < static_cast<int>(clusters_[static_cast<size_t>(cluster_of(item))].extents.size()); ++d) same[d] = d;
     if (try_merge(cluster_of(item), cluster_of(other), same)) break;

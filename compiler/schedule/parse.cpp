@@ -180,7 +180,7 @@ class StatementParser {
       s.args[0] = l.numbered('v');
       s.args[1] = l.numbered('v');
       l.expect("site");
-      s.site = l.integer();
+      s.site = static_cast<int>(l.integer());
       l.expect("at");
       s.access.at = affine(l);
     } else if (l.accept("reduce")) {
@@ -522,6 +522,9 @@ class ProgramParser {
     }
     if (std::all_of(k.places.begin(), k.places.end(), [](const SlotPlace& p) { return p == SlotPlace{}; })) k.places.clear();
     k.provenance = lines_[k.body.at()];
+    if (l.accept("sites")) {
+      for (size_t i = site_count(p_[k.body]); i > 0; --i) k.sites.push_back(static_cast<uint32_t>(l.integer()));
+    }
     if (l.accept("labels")) {
       while (!l.end()) k.labels.push_back(l.string());
     } else {

@@ -241,6 +241,8 @@ std::string call_line(const KernelInstance& k) {
     if (!k.places.empty()) out += place_text(k.places[i]);
   }
   out += ")";
+  if (!k.sites.empty()) out += " sites";
+  for (uint32_t s : k.sites) out += fmt::format(" {}", s);
   if (std::any_of(k.labels.begin(), k.labels.end(), [](Symbol s) { return bool(s); })) {
     out += " labels";
     for (Symbol s : k.labels) out += " " + quoted(s);

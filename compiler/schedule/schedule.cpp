@@ -88,6 +88,7 @@ class Scheduler {
       call.body = it->second;
       call.buffers = std::move(k.buffers);
       call.places = std::move(k.places);
+      call.sites = std::move(k.sites);
       call.provenance = std::move(k.provenance);
       call.labels = std::move(k.labels);
       p.instances.push_back(std::move(call));

@@ -124,6 +124,7 @@ class BodyVerifier {
     for (int i = 0; i < wanted; ++i) use(s.args[static_cast<size_t>(i)]);
     if (s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate) access(s);
     if (s.kind == StmtKind::Index || s.kind == StmtKind::Random) affine(s.access.at);
+    if (s.kind == StmtKind::Random && s.site < 0) problem("a random number of no site");
     for (int d : s.first) {
       if (!valid_dim(d)) problem("no dim i{}", d);
     }
@@ -251,6 +252,7 @@ class ProgramVerifier {
     if (k.buffers.size() != body.slots.size()) {
       return problem("call '{}' has {} buffers for {} slots", k.name, k.buffers.size(), body.slots.size());
     }
+    if (size_t wanted = site_count(body); k.sites.size() != wanted) problem("call '{}' gives {} of {} sites", k.name, k.sites.size(), wanted);
     size_t count = statements(body).size();
     if (k.provenance.size() != count || k.labels.size() != count) problem("call '{}' does not describe its {} statements", k.name, count);
     for (ProvenanceId id : k.provenance) {

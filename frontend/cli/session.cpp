@@ -72,6 +72,7 @@ Session::Session(const ModelOptions& options) : options_(options) {
   compile_options.target = chosen_target(options, diagnostics);
   compile_options.rewrite.disabled = options.disabled;
   compile_options.jit.compile_threads = chosen_threads(options);
+  compile_options.jit.debug_info = false;  // nothing looks at the locations in objects; inspect makes its own text
   if (options.cache) compile_options.jit.cache_dir = cache_directory();
 
   auto set = parse_set(options.set, diagnostics);

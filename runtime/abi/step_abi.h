@@ -7,8 +7,8 @@
 
 extern "C" {
 
-// Runs blocks [begin, end) of one kernel. `buffers` are the kernel's arguments by slot; `scratch` is private to the worker,
-// 64-byte aligned, at least GradcStepInfo::scratch_bytes long.
+// Runs blocks [begin, end) of one kernel. `buffers` are the kernel's arguments by slot, then the sites of its random numbers, a word
+// each; `scratch` is private to the worker, 64-byte aligned, at least GradcStepInfo::scratch_bytes long.
 typedef void (*GradcKernelFn)(void* const* buffers, int64_t begin, int64_t end, void* scratch);
 
 struct GradcFrame;

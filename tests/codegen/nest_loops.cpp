@@ -218,6 +218,7 @@ TEST_CASE("random numbers are the interpreter's") {
 buffer b0 input "seed" int[]
 buffer b1 input "step" int[]
 buffer b2 output "u" {0}[3, 21]
+buffer b3 output "w" {0}[3, 21]
 body 0 "uniform" nest (s0: int, s1: int, s2: out {0})
   dim i0 = 3
   dim i1 = 21
@@ -227,13 +228,17 @@ body 0 "uniform" nest (s0: int, s1: int, s2: out {0})
       section
         v0: int = load s0[0]
         v1: int = load s1[0]
-        v2: {0} = random v0 v1 site 7 at 21*i0 + i1
+        v2: {0} = random v0 v1 site 0 at 21*i0 + i1
         store {0} s2[21*i0 + i1] = v2
-call "k" body 0 (b0, b1, b2)
+call "k" body 0 (b0, b1, b2) sites 7
+call "l" body 0 (b0, b1, b3) sites 4026531841
 )", element));
     Tensor seed = Tensor::zeros({Element::Int, {}}), step = seed;
     *seed.as<int64_t>() = 0x123456789abcdef0;
     *step.as<int64_t>() = 0x90000001;
+    check_program(p, {{"seed", seed}, {"step", step}}, 0);
+    // The same as a list of single blocks, which a step calls without a table.
+    std::get<Nest>(p.bodies[0].form).parallel = 0;
     check_program(p, {{"seed", seed}, {"step", step}}, 0);
   }
 }

@@ -227,7 +227,7 @@ class Machine {
   Scalar random(const Stmt& s) {
     auto seed = static_cast<uint64_t>(value(s.args[0]).i);
     Scalar step = apply(ScalarOp::Cast, Element::Int, {value(s.args[1])});
-    double u = philox_uniform(seed, static_cast<uint32_t>(step.i), static_cast<uint32_t>(s.site), static_cast<uint64_t>(at(s.access.at)), s.type);
+    double u = philox_uniform(seed, static_cast<uint32_t>(step.i), call_->sites[static_cast<size_t>(s.site)], static_cast<uint64_t>(at(s.access.at)), s.type);
     return constant(s.type, u);
   }
 
