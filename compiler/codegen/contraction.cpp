@@ -5,6 +5,7 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include "compiler/codegen/contraction_dot.h"
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/contraction_plan.h"
 #include "compiler/codegen/contraction_tile.h"
@@ -103,10 +104,11 @@ class FloatContraction : ContractionEmitter {
   FloatContraction(const Contraction& form, BodyContext& context)
       : ContractionEmitter(form, context), p_(plan(form, context.target)),
         element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
-        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))), streams_(epilogue_streams()) {}
+        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))) {}
 
   void emit() {
     emit_tiles();
+    if (p_.table > 0) for_loop(b_, i64(0), i64(p_.table), 1, [&](Value* i) { b_.CreateStore(context_.scratch, b_.CreateGEP(b_.getPtrTy(), table(), i)); });
     for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) { emit_block(block); });
   }
 
@@ -145,15 +147,29 @@ class FloatContraction : ContractionEmitter {
   const std::vector<Stmt>& lhs() const { return p_.swapped ? form_.rhs : form_.lhs; }
   const std::vector<Stmt>& rhs() const { return p_.swapped ? form_.lhs : form_.rhs; }
 
+  using Tiles = std::map<int64_t, llvm::Function*>;  // by tile_key
+
   void emit_tiles() {
-    for (int64_t rows : heights())
-      for (int64_t columns : panel_widths()) {
+    const auto rows = heights(), widths = panel_widths();
+    const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
+    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few;
+    llvm::Module& module = *context_.function->getParent();
+    for (int64_t height : rows)
+      for (int64_t columns : widths) {
+        if (p_.dot) {
+          tiles_[tile_key(height, columns)] = emit_dot_tile(module, {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .columns = static_cast<int>(columns),
+                                                                     .lhs_row = p_.lhs_row, .rhs_row = p_.rhs_row, .adds = p_.k_blocks > 1});
+          continue;
+        }
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
-        const int64_t valid = p_.rhs == OperandForm::Direct ? columns : width;
-        tiles_[tile_key(rows, columns)] = emit_tile(
-            *context_.function->getParent(),
-            {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width, .valid = valid, .lhs_row = p_.lhs_row,
-             .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1});
+        TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .width = width, .valid = width, .lhs_row = p_.lhs_row,
+                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1,
+                        .asks = p_.asks, .table = p_.table};
+        if (p_.rhs == OperandForm::Direct) shape.valid = columns;
+        tiles_[tile_key(height, columns)] = emit_tile(module, shape);
+        if (!copies_panels_) continue;
+        shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
+        copying_tiles_[tile_key(height, columns)] = emit_tile(module, shape);
       }
   }
   int64_t tile_key(int64_t rows, int64_t columns) const { return rows * (p_.nr + 1) + columns; }
@@ -197,8 +213,8 @@ class FloatContraction : ContractionEmitter {
       place_lhs(rows);
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
         auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
-        auto* rhs = place_rhs(column, width);
-        for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last); });
+        const Rhs rhs = place_rhs(column, width);
+        for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last, b_.CreateICmpEQ(tile, first_tile)); });
       });
     });
   }
@@ -222,15 +238,20 @@ class FloatContraction : ContractionEmitter {
         Value* value = statements_.spread(evaluate(stmts, lanes), lanes.width);
         b_.CreateAlignedStore(value, b_.CreateGEP(element_, out, column), llvm::Align(static_cast<uint64_t>(bytes_)));
       };
-      for_lanes(columns, element);
+      for_lanes(columns, element, stmts.size() <= 4 ? 4 : 0);
     });
   }
 
+  // A known few of vectors need no loop.
   template <class F>
-  void for_lanes(const Range& range, F emit) {
+  void for_lanes(const Range& range, F emit, int64_t most_straight = 0) {
     if (!range.vector) return for_loop(b_, i64(0), range.count, 1, [&](Value* i) { emit(i, Lanes{}); });
     const Lanes full{.dim = range.axes.back().dim, .width = p_.lanes, .mask = nullptr};
     auto* whole = range.whole ? range.count : b_.CreateAnd(range.count, i64(-p_.lanes));
+    if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(range.count); known && range.whole && known->getSExtValue() <= most_straight * p_.lanes) {
+      for (int64_t i = 0; i < known->getSExtValue(); i += p_.lanes) emit(i64(i), full);
+      return;
+    }
     for_loop(b_, i64(0), whole, p_.lanes, [&](Value* i) { emit(i, full); });
     if (range.whole) return;
     if_then(b_, b_.CreateICmpSLT(whole, range.count), [&] {
@@ -246,16 +267,28 @@ class FloatContraction : ContractionEmitter {
     if (p_.lhs == OperandForm::AlongFree) evaluate_rows(lhs(), k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
   }
 
-  Value* place_rhs(Value* column, Value* width) {
+  // Where the tiles read it.
+  struct Rhs {
+    Value *at, *source;  // source: where the first tile reads it
+  };
+
+  Rhs place_rhs(Value* column, Value* width) {
     auto* from = b_.CreateAdd(first_column_, column);
-    if (p_.rhs == OperandForm::Direct) {
-      point_.set(p_.k, k_from_);
-      point_.set(p_.n, from);
-      return point_.address(rhs()[0].access.slot, rhs()[0].access.at);
-    }
+    if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width), nullptr};
+    point_.set(p_.k, k_from_);
+    point_.set(p_.n, from);
+    auto* source = point_.address(rhs()[0].access.slot, rhs()[0].access.at);
+    return p_.rhs == OperandForm::Direct ? Rhs{source, nullptr} : Rhs{scratch(p_.rhs_at, i64(0)), source};
+  }
+
+  Value* place_panel(Value* from, Value* width) {
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
     auto* panel = scratch(p_.rhs_at, i64(0));
+    if (p_.rhs == OperandForm::AlongK) {
+      evaluate_rows(rhs(), n, k_range(), panel, p_.rhs_row);
+      return panel;
+    }
     if (p_.rhs == OperandForm::AlongFree) {
       evaluate_rows(rhs(), k_range(), n, panel, p_.nr);
       return panel;
@@ -330,7 +363,7 @@ class FloatContraction : ContractionEmitter {
     return scratch(p_.lhs_at, times(b_.CreateSub(row, chunk_row_), p_.lhs_row));
   }
 
-  void emit_one_tile(Value* tile, Value* column, Value* width, Value* rhs, Value* last) {
+  void emit_one_tile(Value* tile, Value* column, Value* width, const Rhs& rhs, Value* last, Value* first) {
     auto* row = row_of(tile);
     auto* height = b_.CreateSub(row_of(b_.CreateAdd(tile, i64(1))), row);
     Value* at = i64(0);
@@ -339,61 +372,53 @@ class FloatContraction : ContractionEmitter {
       at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
     }
     auto* sums = scratch(p_.sums_at, at);
-    if (!streams_.empty()) if_then(b_, last, [&] { prefetch_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
-    if (p_.K > 0) {
-      call_tile(height, width, {lhs_address(row), rhs, sums, k_count_});
-    } else {
+    if (p_.asks > 0) if_then(b_, last, [&] { list_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
+    if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
+    } else {
+      llvm::SmallVector<Value*, 6> arguments{lhs_address(row), rhs.at, sums, k_count_};
+      if (p_.asks > 0) arguments.push_back(table());
+      auto copying = arguments;
+      copying[1] = rhs.source;
+      copying.push_back(rhs.at);
+      auto* copies = rhs.source ? first : b_.getFalse();
+      if_else(b_, copies, [&] { call_tile(copying_tiles_, height, width, copying); }, [&] { call_tile(tiles_, height, width, arguments); });
     }
     if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
   }
 
-  // What the epilogue reads and writes element by element, where that is more than L2 holds: a tile touches a few lines of many rows,
-  // too short a run for the processor's own prefetching. Asked for before the sums are computed, they arrive meanwhile.
-  std::vector<Access> epilogue_streams() const {
-    std::vector<Access> streams;
-    int64_t row_bytes = 0;
-    if (p_.m.size() != 1 || p_.n.size() != 1 || p_.N < p_.lanes) return streams;
-    for (const Stmt& s : form_.epilogue) {
-      if (s.kind != StmtKind::Load && s.kind != StmtKind::Store) continue;
-      const Access& a = s.access;
-      const bool runs = a.guards.empty() && a.indirect.empty() && a.at.strides[static_cast<size_t>(p_.n[0].dim)] == 1 &&
-                        a.at.strides[static_cast<size_t>(p_.m[0].dim)] != 0;
-      const bool known = std::any_of(streams.begin(), streams.end(), [&](const Access& b) { return b.slot == a.slot && b.at == a.at; });
-      if (!runs || known) continue;
-      streams.push_back(a);
-      row_bytes += p_.N * static_cast<int64_t>(byte_size(s.type));
-    }
-    if (p_.batches * p_.M * row_bytes <= context_.target.l2_bytes / 2) streams.clear();
-    return streams;
-  }
-
-  void prefetch_streams(Value* first_row, Value* height, Value* first_column) {
+  // The addresses that the tile asks for while it computes. Where a tile is lower than others, the rest is what an earlier one had.
+  void list_streams(Value* first_row, Value* height, Value* first_column) {
     constexpr int64_t line = 64;
+    int64_t lines = 0;
+    for (const Access& a : p_.streams) lines += (p_.nr * slot_bytes(a) + line - 1) / line;
     for_loop(b_, i64(0), height, 1, [&](Value* row) {
       point_.set(p_.m, b_.CreateAdd(first_row, row));
       point_.set(p_.n, first_column);
-      for (const Access& a : streams_) {
-        const Slot& slot = statements_.body().slots[static_cast<size_t>(a.slot)];
+      auto* to = b_.CreateGEP(b_.getPtrTy(), table(), times(row, lines));
+      for (const Access& a : p_.streams) {
         auto* from = point_.address(a.slot, a.at);
-        for (int64_t at = 0; at < p_.nr * static_cast<int64_t>(byte_size(slot.element)); at += line) {
-          auto* address = b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at));
-          b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()}, {address, b_.getInt32(slot.written), b_.getInt32(3), b_.getInt32(1)});
+        for (int64_t at = 0; at < p_.nr * slot_bytes(a); at += line) {
+          b_.CreateStore(b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at)), to);
+          to = b_.CreateConstGEP1_64(b_.getPtrTy(), to, 1);
         }
       }
     });
   }
 
-  void call_tile(Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
-    if (tiles_.size() == 1) {
-      b_.CreateCall(tiles_.begin()->second, arguments);
+  int64_t slot_bytes(const Access& a) const { return static_cast<int64_t>(byte_size(statements_.body().slots[static_cast<size_t>(a.slot)].element)); }
+  Value* table() { return b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(p_.table_at)); }
+
+  void call_tile(const Tiles& tiles, Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
+    if (tiles.size() == 1) {
+      b_.CreateCall(tiles.begin()->second, arguments);
       return;
     }
     auto* key = b_.CreateAdd(b_.CreateMul(height, i64(p_.nr + 1)), width);
     auto* from = b_.GetInsertBlock();
     auto* after = llvm::BasicBlock::Create(b_.getContext(), "tile.done", context_.function);
     std::vector<std::pair<int64_t, llvm::BasicBlock*>> cases;
-    for (const auto& [number, function] : tiles_) {
+    for (const auto& [number, function] : tiles) {
       cases.emplace_back(number, llvm::BasicBlock::Create(b_.getContext(), "tile", context_.function, after));
       b_.SetInsertPoint(cases.back().second);
       b_.CreateCall(function, arguments);
@@ -422,8 +447,8 @@ class FloatContraction : ContractionEmitter {
   llvm::Type* const element_;
   const int64_t bytes_;
   llvm::FixedVectorType* const vector_;
-  const std::vector<Access> streams_;
-  std::map<int64_t, llvm::Function*> tiles_;  // by tile_key
+  Tiles tiles_, copying_tiles_;
+  bool copies_panels_ = false;  // the first tile of rows does
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
   Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block
