@@ -18,7 +18,7 @@ constexpr int64_t batch = 4, exhaustive = 64, sampled = 32;
 constexpr int directions = 4;
 
 struct ParameterResult {
-  std::string name;
+  std::string name, loss;
   double max_rel_err = 0;
   int compared = 0, kinks = 0;
 };
@@ -50,18 +50,19 @@ class Checker {
     }
     request.default_dim = batch;
     Elaboration meaning = session_.elaborate(request);
-    if (meaning.metrics.empty() || std::none_of(meaning.parameters.begin(), meaning.parameters.end(), [](auto& p) { return p.used; })) {
+    if (meaning.metrics.empty() || std::none_of(meaning.parameters.begin(), meaning.parameters.end(), [](auto& p) { return bool(p.loss); })) {
       session_.diagnostics.report_at(DiagnosticKind::NothingToCheck, verb_.model.file);
       throw Stop{user_error};
     }
-    loss_ = meaning.metrics.front().str();
-    request.outputs = {loss_};
-    value_ = session_.build(session_.elaborate(request));
     for (const ParameterInfo& p : meaning.parameters) {
-      if (!p.used) continue;
-      names_.push_back(p.path.str());
-      request.outputs.push_back(gradient(p.path.str()));
+      if (p.loss) parameters_.push_back({p.path.str(), p.loss.str()});
     }
+    for (const ParameterResult& p : parameters_) {
+      if (std::find(request.outputs.begin(), request.outputs.end(), p.loss) == request.outputs.end()) request.outputs.push_back(p.loss);
+    }
+    losses_ = request.outputs;
+    value_ = session_.build(session_.elaborate(request));
+    for (const ParameterResult& p : parameters_) request.outputs.push_back(gradient(p));
     gradients_ = session_.build(session_.elaborate(request));
     session_.initialize(gradients_.meaning);
     fill_inputs(value_);
@@ -69,7 +70,7 @@ class Checker {
     gradients_.runner->run(1, session_.seed);
   }
 
-  std::string gradient(const std::string& name) const { return fmt::format("grad({}, {})", loss_, name); }
+  static std::string gradient(const ParameterResult& p) { return fmt::format("grad({}, {})", p.loss, p.name); }
 
   // The first rows of the data. A model without data is checked on random inputs: numbers in [-1, 1), indices inside their range.
   void fill_inputs(Step& step) {
@@ -93,24 +94,23 @@ class Checker {
     }
   }
 
-  double loss_at(double* values, const std::vector<double>& base, const std::vector<double>& direction, double s) {
+  double loss_at(const std::string& loss, double* values, const std::vector<double>& base, const std::vector<double>& direction, double s) {
     for (size_t i = 0; i < base.size(); ++i) values[i] = base[i] + s * direction[i];
     value_.runner->run(1, session_.seed);
-    return value_.runner->scalar(loss_);
+    return value_.runner->scalar(loss);
   }
 
   void check_parameters() {
-    for (const std::string& name : names_) {
-      Array symbolic = gradients_.runner->get(gradient(name));
+    for (ParameterResult& result : parameters_) {
+      Array symbolic = gradients_.runner->get(gradient(result));
       int64_t n = symbolic.count();
-      auto* values = reinterpret_cast<double*>(value_.runner->data(name));
+      auto* values = reinterpret_cast<double*>(value_.runner->data(result.name));
       std::vector<double> base(values, values + n), g(symbolic.as<double>(), symbolic.as<double>() + n);
       double largest = 0;
       for (double v : g) largest = std::max(largest, std::abs(v));
-      ParameterResult result{name};
       std::vector<double> direction(static_cast<size_t>(n), 0.0);
       auto compare = [&](double expected, double size, double scale) {
-        Difference d = differentiate([&](double s) { return loss_at(values, base, direction, s); }, size);
+        Difference d = differentiate([&](double s) { return loss_at(result.loss, values, base, direction, s); }, size);
         std::copy(base.begin(), base.end(), values);
         if (d.kink) ++result.kinks;
         else result.max_rel_err = std::max(result.max_rel_err, relative(expected, d.value, scale)), ++result.compared;
@@ -125,7 +125,6 @@ class Checker {
         direction[i] = 0;
       }
       for (int k = 0; n > exhaustive && k < directions; ++k) check_direction(g, direction, compare);
-      parameters_.push_back(result);
     }
   }
 
@@ -211,7 +210,7 @@ class Checker {
   }
 
   void print_text(bool ok, double worst) {
-    fmt::print("symbolic against numeric gradients of {}, f64:\n", loss_);
+    fmt::print("symbolic against numeric gradients of {}, f64:\n", fmt::join(losses_, " and "));
     auto line = [&](const auto& p) {
       fmt::print("  {:<28} {:>9.2e}  {} compared{}{}\n", p.name, p.max_rel_err, p.compared,
                  p.kinks ? fmt::format(", {} at a kink", p.kinks) : "", p.max_rel_err < verb_.tolerance ? "" : "   TOO LARGE");
@@ -233,8 +232,7 @@ class Checker {
   int64_t rows_ = 0;
   static constexpr uint64_t input_draws = 0x696E707574;
   Draws draws_{0x6772616463};
-  std::string loss_;
-  std::vector<std::string> names_;
+  std::vector<std::string> losses_;
   Step value_, gradients_;
   std::vector<ParameterResult> parameters_;
   std::vector<RuleResult> rules_;

@@ -292,7 +292,7 @@ class Elaborator {
   Expr due(int64_t every, const std::vector<Dim>& dims);
   void update_parameter(const ParameterInfo& p, const OptimizerValue& optimizer, Expr g, int64_t every);
   std::vector<Expr> transformed(const OptimizerValue& optimizer, const std::vector<ParameterInfo>& of, std::vector<Expr> gradients);
-  void check_unused(const std::vector<Objective>& objectives);
+  void find_losses(const std::vector<Objective>& objectives);
   Expr step_input();
   Expr seed_input();
 

@@ -109,9 +109,11 @@ void Elaborator::note_values(Diagnostic& d, const ast::Expr& e) {
   if (!values.empty() && !plain) d.note(fmt::format("with {}", fmt::join(values, ", ")));
 }
 
-// Two dimensions of the user's that have one size by chance: the model works with these data and no others.
+// Two dimensions of the user's that have one size by chance: the model works with these data and no others. Said in the model's own
+// lines only: inside a layer one dimension may go by the model's name and by the layer's.
 void Elaborator::check_names(const Dim& a, const Dim& b, SourceSpan sa, SourceSpan sb, SourceSpan at) {
   if (!a.name || !b.name || a.name == b.name || a.size != b.size || a.size <= 1) return;
+  if (frame_->kind != Frame::Model) return;
   if (!declared_dims_.count(a.name) || !declared_dims_.count(b.name)) return;
   if (!met_dims_.insert(std::minmax(a.name, b.name)).second) return;
   report(DiagnosticKind::DimensionNames, at, a.name, quote(sa), b.name, quote(sb), quote(at), a.size);

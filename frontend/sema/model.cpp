@@ -112,7 +112,7 @@ std::optional<Elaboration> Elaborator::model(const ast::Model& model, const std:
   } catch (const Abort&) {
   }
   if (diagnostics_.has_errors()) return std::nullopt;
-  check_unused(objectives);
+  find_losses(objectives);
   out_.graph = without_moved(std::move(graph_), moved_);
   out_.init = without_moved(std::move(init_), moved_initial_);
   return std::move(out_);
@@ -170,25 +170,28 @@ void Elaborator::outputs(const std::vector<Objective>& objectives) {
   }
 }
 
-void Elaborator::check_unused(const std::vector<Objective>& objectives) {
-  std::vector<bool> reached(graph_.size(), false);
+void Elaborator::find_losses(const std::vector<Objective>& objectives) {
   bool any = false;
   for (const Objective& o : objectives) {
     auto it = frame_->scope->names.find(o.loss);
     auto* t = it == frame_->scope->names.end() ? nullptr : it->second.value.as<TensorRef>();
-    if (t) any = reached[t->node.at()] = true;
-  }
-  if (!any) return;
-  for (size_t i = graph_.size(); i-- > 0;) {
-    if (!reached[i]) continue;
-    for (NodeId o : graph_[NodeId(i)].operands) reached[o.at()] = true;
-  }
-  for (ParameterInfo& p : out_.parameters) {
-    p.used = false;
-    for (size_t i = 0; i < graph_.size() && !p.used; ++i) {
-      const Node& n = graph_[NodeId(i)];
-      p.used = reached[i] && n.op->kind == OpKind::Input && n.name == p.path;
+    if (!t) continue;
+    if (!any) for (ParameterInfo& p : out_.parameters) p.used = false;
+    any = true;
+    std::vector<bool> reached(graph_.size(), false);
+    reached[t->node.at()] = true;
+    for (size_t i = graph_.size(); i-- > 0;) {
+      if (!reached[i]) continue;
+      for (NodeId operand : graph_[NodeId(i)].operands) reached[operand.at()] = true;
     }
+    for (ParameterInfo& p : out_.parameters) {
+      if (!reached[parameters_.at(p.path.str()).as<TensorRef>()->node.at()]) continue;
+      p.used = true;
+      auto named = [&](const std::string& pattern) { return glob_match(pattern, p.path.str()); };
+      if (!p.loss && (o.over.empty() || std::any_of(o.over.begin(), o.over.end(), named))) p.loss = o.loss;
+    }
+  }
+  for (const ParameterInfo& p : out_.parameters) {
     if (!p.used) report(DiagnosticKind::UnusedParameter, p.span, p.path);
   }
 }

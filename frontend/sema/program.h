@@ -31,7 +31,8 @@ struct ParameterInfo {
   Type type;
   SourceSpan span;       // of the declaration
   OriginId origin;       // with the chain of calls, in Elaboration::graph's provenance table
-  bool used = true;      // by the loss
+  bool used = true;      // by a loss
+  Symbol loss;           // that trains it, or could: the first that depends on it among those that may
 };
 
 struct StateInfo {
