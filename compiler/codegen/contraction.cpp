@@ -8,6 +8,8 @@
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/contraction_plan.h"
 #include "compiler/codegen/contraction_tile.h"
+#include "compiler/codegen/contraction_transpose.h"
+#include "compiler/codegen/contraction_window.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
@@ -273,52 +275,10 @@ class FloatContraction : ContractionEmitter {
       for_loop(b_, i64(0), k_count_, chunk, [&](Value* k) {
         auto* in = b_.CreateGEP(element_, rows, b_.CreateAdd(times(first, p_.temp_row), k));
         auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(times(k, p_.nr), first));
-        transpose(in, out, chunk);
+        transpose_rows(b_, element_, p_.lanes, chunk, in, p_.temp_row, out, p_.nr);
       });
     });
     return panel;
-  }
-
-  // `chunk` (16 bytes of) columns of `lanes` rows become `chunk` vectors: the pieces of rows i, i + chunk, i + 2 chunk ... are put
-  // side by side, then each 16-byte part is transposed with its neighbours.
-  void transpose(Value* in, Value* out, int chunk) {
-    const llvm::Align align(static_cast<uint64_t>(bytes_));
-    auto* piece = llvm::FixedVectorType::get(element_, static_cast<unsigned>(chunk));
-    std::vector<Value*> v;
-    for (int i = 0; i < chunk; ++i) {
-      std::vector<Value*> parts;
-      for (int row = i; row < p_.lanes; row += chunk)
-        parts.push_back(b_.CreateAlignedLoad(piece, b_.CreateConstGEP1_64(element_, in, static_cast<uint64_t>(row * p_.temp_row)), align));
-      for (; parts.size() > 1; parts.resize(parts.size() / 2))
-        for (size_t j = 0; j < parts.size() / 2; ++j) parts[j] = concatenate(parts[2 * j], parts[2 * j + 1]);
-      v.push_back(parts[0]);
-    }
-    auto zip = [&](size_t a, size_t c, int size, bool high) { return interleave(v[a], v[c], chunk, size, high); };
-    if (chunk == 2) v = {zip(0, 1, 1, false), zip(0, 1, 1, true)};
-    if (chunk == 4) {
-      v = {zip(0, 1, 1, false), zip(2, 3, 1, false), zip(0, 1, 1, true), zip(2, 3, 1, true)};
-      v = {zip(0, 1, 2, false), zip(0, 1, 2, true), zip(2, 3, 2, false), zip(2, 3, 2, true)};
-    }
-    for (int i = 0; i < chunk; ++i)
-      b_.CreateAlignedStore(v[static_cast<size_t>(i)], b_.CreateConstGEP1_64(element_, out, static_cast<uint64_t>(i * p_.nr)), align);
-  }
-
-  Value* concatenate(Value* a, Value* c) {
-    const auto width = llvm::cast<llvm::FixedVectorType>(a->getType())->getNumElements();
-    llvm::SmallVector<int, 16> mask;
-    for (unsigned i = 0; i < 2 * width; ++i) mask.push_back(static_cast<int>(i));
-    return b_.CreateShuffleVector(a, c, mask);
-  }
-
-  // Within each part of `part` lanes: groups of `size` lanes from the low (or high) half of a and c in turn. The unpack instructions.
-  Value* interleave(Value* a, Value* c, int part, int size, bool high) {
-    llvm::SmallVector<int, 16> mask;
-    for (int lane = 0; lane < p_.lanes; ++lane) {
-      const int group = lane % part / size;
-      const int from = lane / part * part + (group / 2) * size + lane % size + (high ? part / 2 : 0);
-      mask.push_back(group % 2 == 0 ? from : p_.lanes + from);
-    }
-    return b_.CreateShuffleVector(a, c, mask);
   }
 
   Value* lhs_address(Value* row) {
@@ -485,11 +445,13 @@ class ExactContraction : ContractionEmitter {
 }  // namespace
 
 void emit_contraction(const Contraction& contraction, BodyContext& context) {
+  if (auto windows = plan_windows(contraction, context.target)) return emit_window_contraction(contraction, *windows, context);
   if (is_float(contraction.element)) return FloatContraction(contraction, context).emit();
   ExactContraction(contraction, context).emit();
 }
 
 int64_t contraction_scratch_bytes(const Contraction& contraction, const Target& target) {
+  if (auto windows = plan_windows(contraction, target)) return windows->bytes;
   return is_float(contraction.element) ? plan(contraction, target).bytes : 0;
 }
 

@@ -73,6 +73,25 @@ Expr absorb_broadcast(Match& m) {
   return {};
 }
 
+// Elements that nobody asks for are not summed: the slice moves to the operands that have the axis.
+Expr slice_operands(Match& m, const Var& inner) {
+  const Node& n = m.node(inner);
+  Product p{{Side{m.expr(n.operands[0]), m.ints(inner, "lhs")}, Side{m.expr(n.operands[1]), m.ints(inner, "rhs")}}, m.ints(inner, "out")};
+  Axes starts = m.ints("starts"), limits = m.ints("limits"), strides = m.ints("strides");
+  for (Side& side : p.sides) {
+    Axes from(side.labels.size(), 0), to = side.x.sizes(), step(side.labels.size(), 1);
+    bool cut = false;
+    for (size_t i = 0; i < side.labels.size(); ++i) {
+      if (!has(p.out, side.labels[i])) continue;
+      int64_t axis = position(p.out, side.labels[i]);
+      cut |= at(limits, axis) - at(starts, axis) != to[i] || at(strides, axis) != 1;
+      from[i] = at(starts, axis), to[i] = at(limits, axis), step[i] = at(strides, axis);
+    }
+    if (cut) side.x = slice(side.x, from, to, step);
+  }
+  return p.build();
+}
+
 // Nothing to sum: an ordinary product.
 bool sums_nothing(const Match& m) {
   Product p = product_of(m);
@@ -169,6 +188,9 @@ std::vector<Rule> contraction_rules() {
        .build = [=](Match& m) {
          return contract(m[x], m[y], m.ints(inner, "lhs"), m.ints(inner, "rhs"), pick(m.ints(inner, "out"), m.ints("perm")));
        }},
+      {.name = "slice-contraction", .identity = "slice(contraction(x, y)) = contraction(slice(x), slice(y))",
+       .pattern = of<ops::Slice>(inner.is(of_kind(OpKind::Contraction, {x, y}))), .when = [=](const Match& m) { return m.single_use(inner); },
+       .build = [=](Match& m) { return slice_operands(m, inner); }},
       {.name = "contract-broadcast", .identity = "contraction(broadcast(x), y) = contraction(x, sum(y)) without the repeated labels",
        .accuracy = Accuracy::Rounding, .ulps = 16, .caveat = regrouped, .pattern = of_kind(OpKind::Contraction), .build = absorb_broadcast},
       {.name = "contract-nothing", .identity = "a contraction that sums nothing = broadcast(x) broadcast(y)", .accuracy = Accuracy::Rounding,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compiler/schedule/emit.h"
+#include "compiler/schedule/windows.h"
 
 // Clusters become kernels.
 namespace gradc::scheduling {
@@ -41,6 +42,8 @@ struct Tiles {
   int64_t mr, nr, kc, block_m, block_n;
 };
 Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k);
+// The same for one that reads an image through windows: blocks and tiles end where lines of the image do.
+Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows);
 
 // Number of blocks worth making for that many operations.
 int64_t blocks_for(double operations);

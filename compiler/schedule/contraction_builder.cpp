@@ -44,6 +44,10 @@ class ContractionBuilder {
     form.lhs = take(kernel_, std::move(draft_.lists[0]));
     form.rhs = take(kernel_, std::move(draft_.lists[1]));
     form.epilogue = take(kernel_, std::move(draft_.lists[2]));
+    if (auto windows = find_windows(form)) {
+      t = choose_window_tiles(in_.target, form, *windows);
+      form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
+    }
     kernel_.body.form = std::move(form);
     return std::move(kernel_);
   }

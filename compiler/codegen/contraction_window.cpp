@@ -1,0 +1,452 @@
+#include "compiler/codegen/contraction_window.h"
+
+#include <algorithm>
+#include <set>
+
+#include "compiler/codegen/contraction_loops.h"
+#include "compiler/codegen/contraction_transpose.h"
+#include "compiler/codegen/contraction_window_tile.h"
+#include "compiler/support/error.h"
+
+namespace gradc {
+namespace {
+
+using llvm::Value;
+
+// A point given by an index for each dim (null: 0).
+class IndexPoint : public Point {
+ public:
+  IndexPoint(StatementEmitter& statements, size_t dims) : index(dims, nullptr), statements_(statements), b_(statements.builder()) {}
+
+  std::vector<Value*> index;
+
+  Value* linear(const Affine& at) override {
+    Value* sum = b_.getInt64(static_cast<uint64_t>(at.offset));
+    for (size_t d = 0; d < at.strides.size(); ++d) sum = plus(sum, index[d], at.strides[d]);
+    return sum;
+  }
+
+  Value* address(int slot, const Affine& at) override {
+    const Element element = statements_.body().slots[static_cast<size_t>(slot)].element;
+    return b_.CreateGEP(statements_.memory_type(element), statements_.slot_pointer(slot), linear(at));
+  }
+
+  Value* block_times(int64_t) override { GRADC_BUG("a contraction stores no partial results by block"); }
+
+ protected:
+  Value* plus(Value* sum, Value* index_value, int64_t stride) {
+    if (!index_value || stride == 0) return sum;
+    return b_.CreateAdd(sum, stride == 1 ? index_value : b_.CreateMul(index_value, b_.getInt64(static_cast<uint64_t>(stride))));
+  }
+
+  StatementEmitter& statements_;
+  Builder& b_;
+};
+
+// A point of the image: a place along each axis; `index` holds the batch's.
+class ImagePoint final : public IndexPoint {
+ public:
+  ImagePoint(StatementEmitter& statements, size_t dims, const std::vector<ImageAxis>& axes)
+      : IndexPoint(statements, dims), place(axes.size(), nullptr), axes_(axes) {}
+
+  std::vector<Value*> place;
+
+  Value* linear(const Affine& at) override {
+    Value* sum = IndexPoint::linear(at);
+    if (at.strides.empty()) return sum;
+    for (size_t x = 0; x < axes_.size(); ++x) {
+      const ImageAxis& a = axes_[x];
+      sum = plus(sum, place[x], a.m >= 0 ? at.strides[static_cast<size_t>(a.m)] / a.m_step : at.strides[static_cast<size_t>(a.k)] / a.k_step);
+    }
+    return sum;
+  }
+
+ private:
+  const std::vector<ImageAxis>& axes_;
+};
+
+class WindowEmitter {
+ public:
+  WindowEmitter(const Contraction& form, const WindowPlan& plan, BodyContext& context)
+      : form_(form), p_(plan), context_(context), b_(context.builder), statements_(context.statements),
+        image_(context.statements, form.dims.size(), plan.windows.axes), point_(context.statements, form.dims.size()),
+        element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
+        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(plan.lanes))), ranges_(form.dims.size()) {
+    for (const Stmt& s : form.epilogue)
+      GRADC_ASSERT(s.kind != StmtKind::Accumulate || s.first.empty(), "a contraction's epilogue runs once per element");
+    for (size_t d = 0; d < ranges_.size(); ++d) ranges_[d] = {i64(0), i64(extent(static_cast<int>(d)))};
+  }
+
+  void emit() {
+    emit_tiles();
+    for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) { emit_block(block); });
+  }
+
+ private:
+  // The indices of a dim that are worked on where the emitted code is.
+  struct Range {
+    Value *start = nullptr, *count = nullptr;
+  };
+
+  Value* i64(int64_t value) { return b_.getInt64(static_cast<uint64_t>(value)); }
+  Value* minimum(Value* a, Value* c) { return b_.CreateSelect(b_.CreateICmpSLT(a, c), a, c); }
+  Value* times(Value* a, int64_t c) { return c == 1 ? a : b_.CreateMul(a, i64(c)); }
+  Value* offset(Value* base, Value* elements) { return b_.CreateGEP(element_, base, elements); }
+  int64_t extent(int dim) const { return form_.dims[static_cast<size_t>(dim)].extent; }
+  int64_t stride(int dim) const { return p_.dim_stride[static_cast<size_t>(dim)]; }
+  Range& range(int dim) { return ranges_[static_cast<size_t>(dim)]; }
+  llvm::Align align() const { return llvm::Align(static_cast<uint64_t>(bytes_)); }
+  Value* scratch(int64_t at) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(at)); }
+
+  Value* evaluate(const std::vector<Stmt>& stmts, Point& point, const Lanes& lanes) {
+    Value* result = statements_.emit(stmts, point, lanes);
+    statements_.locate(nullptr);
+    return result;
+  }
+
+  // Vectors along `dim` (-1: one by one) over `count` places from 0; the last one masked.
+  template <class F>
+  void for_lanes(Value* count, int dim, F emit) {
+    if (dim < 0) return for_loop(b_, i64(0), count, 1, [&](Value* i) { emit(i, Lanes{}); });
+    const Lanes full{.dim = dim, .width = p_.lanes, .mask = nullptr};
+    auto* whole = b_.CreateAnd(count, i64(-p_.lanes));
+    const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(whole);
+    if (!constant || !constant->isZero()) for_loop(b_, i64(0), whole, p_.lanes, [&](Value* i) { emit(i, full); });
+    if_then(b_, b_.CreateICmpSLT(whole, count), [&] {
+      auto* left = b_.CreateVectorSplat(static_cast<unsigned>(p_.lanes), b_.CreateSub(count, whole));
+      auto* lane = b_.CreateStepVector(llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(p_.lanes)));
+      emit(whole, Lanes{.dim = dim, .width = p_.lanes, .mask = b_.CreateICmpSLT(lane, left)});
+    });
+  }
+
+  // ---- tiles
+
+  int64_t tiles_in_line() const { return (p_.run + p_.mr - 1) / p_.mr; }
+  int64_t smaller_tile() const { return p_.run / tiles_in_line(); }
+  int64_t taller_tiles() const { return p_.run % tiles_in_line(); }
+
+  std::vector<WindowTileShape::Loop> tile_loops() const {
+    std::vector<WindowTileShape::Loop> loops{{1, 0}};
+    for (size_t i = p_.piece.axis; i < p_.k.size(); ++i) {
+      const int d = p_.k[i];
+      if (i == p_.piece.axis) {
+        loops[0] = {p_.piece.length, stride(d)};
+      } else if (loops.size() > 1 && loops.back().stride == stride(d) * extent(d)) {
+        loops.back() = {loops.back().extent * extent(d), stride(d)};
+      } else {
+        loops.push_back({extent(d), stride(d)});
+      }
+    }
+    return loops;
+  }
+
+  std::set<int64_t> panel_widths() const {
+    std::set<int64_t> result;
+    for (int64_t columns : {p_.block_n, (p_.N - 1) % p_.block_n + 1}) {
+      if (columns >= p_.nr) result.insert(p_.nr);
+      if (columns % p_.nr != 0) result.insert(padded(columns % p_.nr));
+    }
+    return result;
+  }
+  int64_t padded(int64_t columns) const { return (columns + p_.lanes - 1) / p_.lanes * p_.lanes; }
+
+  void emit_tiles() {
+    std::set<int64_t> heights{smaller_tile()};
+    if (taller_tiles() > 0) heights.insert(smaller_tile() + 1);
+    for (int64_t rows : heights)
+      for (int64_t width : panel_widths())
+        tiles_[{rows, width}] = emit_window_tile(*context_.function->getParent(),
+                                                 {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width,
+                                                  .row_stride = p_.line_stride, .nr = p_.nr, .loops = tile_loops()});
+  }
+
+  // ---- the grid
+
+  void emit_block(Value* block) {
+    auto* rest = b_.CreateUDiv(block, i64(p_.blocks_m));
+    set_rows(b_.CreateURem(block, i64(p_.blocks_m)));
+    auto* block_n = b_.CreateURem(rest, i64(p_.blocks_n));
+    Value* batch = b_.CreateUDiv(rest, i64(p_.blocks_n));
+    for (size_t i = p_.batch.size(); i-- > 0;) {
+      const auto d = static_cast<size_t>(p_.batch[i]);
+      image_.index[d] = point_.index[d] = i == 0 ? batch : b_.CreateURem(batch, i64(extent(p_.batch[i])));
+      batch = b_.CreateUDiv(batch, i64(extent(p_.batch[i])));
+    }
+    first_column_ = times(block_n, p_.block_n);
+    columns_ = p_.N % p_.block_n == 0 ? i64(p_.block_n) : minimum(i64(p_.block_n), b_.CreateSub(i64(p_.N), first_column_));
+    if (p_.windows.sums_places) {
+      emit_filter_sums();
+    } else {
+      emit_convolution();
+    }
+  }
+
+  // The rows of a block: ranges of the outer dims, and where it begins in the line.
+  void set_rows(Value* block_m) {
+    const int64_t length = p_.block.length, size = p_.row_extents[p_.block.axis], parts = (size + length - 1) / length;
+    auto* start = times(b_.CreateURem(block_m, i64(parts)), length);
+    Value* singles = b_.CreateUDiv(block_m, i64(parts));
+    first_in_line_ = i64(0);
+    for (size_t i = 0; i < p_.outer.size(); ++i) range(p_.outer[i]) = {i64(0), i64(extent(p_.outer[i]))};
+    if (p_.block.axis < p_.outer.size()) {
+      range(p_.outer[p_.block.axis]) = {start, size % length == 0 ? i64(length) : minimum(i64(length), b_.CreateSub(i64(size), start))};
+    } else {
+      first_in_line_ = start;
+    }
+    for (size_t i = p_.block.axis; i-- > 0;) {
+      range(p_.outer[i]) = {i == 0 ? singles : b_.CreateURem(singles, i64(extent(p_.outer[i]))), i64(1)};
+      singles = b_.CreateUDiv(singles, i64(extent(p_.outer[i])));
+    }
+  }
+
+  // Goes through the stretches of dims, narrowing their ranges.
+  template <class F>
+  void for_stretches(const std::vector<int>& dims, const Stretch& stretch, size_t i, F body) {
+    if (i >= dims.size() || i > stretch.axis) return body();
+    const Range all = range(dims[i]);
+    auto* end = b_.CreateAdd(all.start, all.count);
+    const int64_t length = i < stretch.axis ? 1 : stretch.length;
+    auto* constant = llvm::dyn_cast<llvm::ConstantInt>(all.count);
+    const bool divides = constant && constant->getSExtValue() % length == 0;
+    for_loop(b_, all.start, end, length, [&](Value* at) {
+      range(dims[i]) = {at, divides || length == 1 ? i64(length) : minimum(i64(length), b_.CreateSub(end, at))};
+      for_stretches(dims, stretch, i + 1, body);
+    });
+    range(dims[i]) = all;
+  }
+
+  // Number of a piece's first summand among all, in the order in which panels hold them.
+  Value* summand() {
+    Value* sum = i64(0);
+    int64_t inner = 1;
+    for (size_t i = p_.k.size(); i-- > 0;) {
+      sum = b_.CreateAdd(sum, times(range(p_.k[i]).start, inner));
+      inner *= extent(p_.k[i]);
+    }
+    return sum;
+  }
+
+  Value* piece_count() { return p_.k.empty() ? i64(1) : range(p_.k[p_.piece.axis]).count; }
+
+  template <class F>
+  void for_panels(F body) {
+    for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
+      const bool even = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0;
+      body(column, even ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column)));
+    });
+  }
+
+  // ---- rows are places: forward and by the image
+
+  void emit_convolution() {
+    auto panel_at = [&](Value* column) { return offset(scratch(p_.rhs_at), p_.resident ? times(column, p_.K) : i64(0)); };
+    if (p_.resident) for_panels([&](Value* column, Value* width) { pack_panel(column, width, panel_at(column)); });
+    for_stretches(p_.outer, p_.box, 0, [&] {
+      pack_image();
+      for_panels([&](Value* column, Value* width) {
+        if (!p_.resident) pack_panel(column, width, panel_at(column));
+        for_lines(0, i64(p_.lowest), i64(0), [&](Value* place, Value*) {
+          auto* sums = scratch(p_.sums_at);
+          for_stretches(p_.k, p_.piece, 0, [&] {
+            auto* k = summand();
+            Value* from = place;
+            for (int d : p_.k) from = b_.CreateAdd(from, times(range(d).start, stride(d)));
+            run_line(from, offset(panel_at(column), times(k, p_.nr)), sums, b_.CreateICmpNE(k, i64(0)), width);
+          });
+          finish_line(column, width, sums);
+        });
+      });
+    });
+  }
+
+  // ---- summed over places: by the filter
+
+  void emit_filter_sums() {
+    auto sums_at = [&](Value* column, Value* line) {
+      auto* row = b_.CreateAdd(times(b_.CreateUDiv(column, i64(p_.nr)), p_.block_m), times(line, p_.run));
+      return offset(scratch(p_.sums_at), times(row, p_.nr));
+    };
+    for_stretches(p_.k, p_.piece, 0, [&] {
+      pack_image();
+      auto* adds = b_.CreateICmpNE(summand(), i64(0));
+      for_panels([&](Value* column, Value* width) {
+        auto* panel = scratch(p_.rhs_at);
+        pack_panel(column, width, panel);
+        for_lines(0, i64(p_.lowest), i64(0), [&](Value* place, Value* line) { run_line(place, panel, sums_at(column, line), adds, width); });
+      });
+    });
+    for_panels([&](Value* column, Value* width) {
+      for_lines(0, i64(p_.lowest), i64(0), [&](Value*, Value* line) { finish_line(column, width, sums_at(column, line)); });
+    });
+  }
+
+  // The lines of the current ranges: where each lies in the box, and its number.
+  template <class F>
+  void for_lines(size_t i, Value* place, Value* line, F body) {
+    if (i == p_.outer.size()) return body(b_.CreateAdd(place, times(first_in_line_, p_.line_stride)), line);
+    const int d = p_.outer[i];
+    const Range r = range(d);
+    for_loop(b_, i64(0), r.count, 1, [&](Value* at) {
+      point_.index[static_cast<size_t>(d)] = b_.CreateAdd(r.start, at);
+      auto* lines = b_.CreateAdd(b_.CreateMul(line, r.count), at);
+      for_lines(i + 1, b_.CreateAdd(place, times(at, stride(d))), lines, body);
+    });
+  }
+
+  void run_line(Value* place, Value* panel, Value* sums, Value* adds, Value* width) {
+    auto* tile = i64(p_.lanes);
+    if (llvm::isa<llvm::ConstantInt>(width)) {
+      tile = i64(padded(llvm::cast<llvm::ConstantInt>(width)->getSExtValue()));
+    } else {
+      tile = b_.CreateAnd(b_.CreateAdd(width, i64(p_.lanes - 1)), i64(-p_.lanes));
+    }
+    auto* image = scratch(p_.image_at);
+    auto call = [&](Value* row, int64_t rows) {
+      auto* lhs = offset(image, b_.CreateAdd(place, times(row, p_.line_stride)));
+      call_tile(rows, tile, {lhs, panel, offset(sums, times(row, p_.nr)), piece_count(), adds});
+    };
+    const int64_t taller = taller_tiles(), height = smaller_tile(), end_of_taller = taller * (height + 1);
+    if (taller > 0) for_loop(b_, i64(0), i64(end_of_taller), height + 1, [&](Value* row) { call(row, height + 1); });
+    for_loop(b_, i64(end_of_taller), i64(p_.run), height, [&](Value* row) { call(row, height); });
+  }
+
+  void call_tile(int64_t rows, Value* width, llvm::ArrayRef<Value*> arguments) {
+    const std::set<int64_t> widths = panel_widths();
+    for (int64_t w : widths) {
+      auto* chosen = widths.size() == 1 ? b_.getTrue() : b_.CreateICmpEQ(width, i64(w));
+      if_then(b_, chosen, [&] { b_.CreateCall(tiles_.at({rows, w}), arguments); });
+    }
+  }
+
+  void finish_line(Value* column, Value* width, Value* sums) {
+    for_loop(b_, i64(0), i64(p_.run), 1, [&](Value* row) {
+      Value* at = b_.CreateAdd(first_in_line_, row);
+      const std::vector<int>& line = p_.windows.line;
+      for (size_t i = line.size(); i-- > 0;) {
+        point_.index[static_cast<size_t>(line[i])] = i == 0 ? at : b_.CreateURem(at, i64(extent(line[i])));
+        if (i > 0) at = b_.CreateUDiv(at, i64(extent(line[i])));
+      }
+      auto* in = offset(sums, times(row, p_.nr));
+      for_lanes(width, p_.n, [&](Value* c, const Lanes& lanes) {
+        if (p_.n >= 0) point_.index[static_cast<size_t>(p_.n)] = b_.CreateAdd(first_column_, b_.CreateAdd(column, c));
+        llvm::Type* type = lanes.width > 1 ? static_cast<llvm::Type*>(vector_) : element_;
+        auto* sum = b_.CreateAlignedLoad(type, offset(in, c), align());
+        for (const Stmt& s : form_.epilogue)
+          if (s.kind == StmtKind::Accumulator) statements_.values[static_cast<size_t>(s.value)] = sum;
+        evaluate(form_.epilogue, point_, lanes);
+      });
+    });
+  }
+
+  // ---- operands into scratch
+
+  // The part of the image that the current ranges see. Rows follow each other without gaps: what a last vector writes
+  // beyond its row is written again with the next.
+  void pack_image() { pack_axis(0, scratch(p_.image_at)); }
+
+  void pack_axis(size_t x, Value* to) {
+    const auto& axes = p_.windows.axes;
+    const ImageAxis& a = axes[x];
+    Value *first = i64(0), *count = i64(1);
+    for (int d : {a.m, a.k}) {
+      if (d < 0) continue;
+      const int64_t step = a.step_of(d);
+      const Range r = range(d);
+      first = b_.CreateAdd(first, times(r.start, step));
+      auto* reach = times(b_.CreateSub(r.count, i64(1)), std::abs(step));
+      count = b_.CreateAdd(count, reach);
+      if (step < 0) first = b_.CreateSub(first, reach);
+    }
+    if (x + 1 < axes.size()) {
+      for_loop(b_, i64(0), count, 1, [&](Value* i) {
+        image_.place[x] = b_.CreateAdd(first, i);
+        pack_axis(x + 1, offset(to, times(i, p_.axis_stride[x])));
+      });
+      return;
+    }
+    const int along = a.m >= 0 && a.m_step == 1 ? a.m : a.k >= 0 && a.k_step == 1 ? a.k : -1;
+    for_lanes(count, along, [&](Value* i, const Lanes& lanes) {
+      image_.place[x] = b_.CreateAdd(first, i);
+      store_operand(form_.lhs, image_, lanes, offset(to, i));
+    });
+  }
+
+  void store_operand(const std::vector<Stmt>& stmts, Point& point, const Lanes& lanes, Value* to) {
+    b_.CreateAlignedStore(statements_.spread(evaluate(stmts, point, lanes), lanes.width), to, align());
+  }
+
+  // Columns of the right operand, for the summands of the current ranges: [summand][nr].
+  void pack_panel(Value* column, Value* width, Value* to) {
+    auto* first = b_.CreateAdd(first_column_, column);
+    const size_t inner = p_.transposes ? p_.k.size() - 1 : p_.k.size();
+    for_summands(0, inner, i64(0), [&](Value* summand) {
+      if (p_.transposes) return turn_panel(first, width, offset(to, b_.CreateMul(summand, times(range(p_.k.back()).count, p_.nr))));
+      auto* row = offset(to, times(summand, p_.nr));
+      for_lanes(width, p_.n, [&](Value* c, const Lanes& lanes) {
+        if (p_.n >= 0) point_.index[static_cast<size_t>(p_.n)] = b_.CreateAdd(first, c);
+        store_operand(form_.rhs, point_, lanes, offset(row, c));
+      });
+    });
+  }
+
+  template <class F>
+  void for_summands(size_t i, size_t end, Value* number, F body) {
+    if (i == end) return body(number);
+    const int d = p_.k[i];
+    const Range r = range(d);
+    for_loop(b_, i64(0), r.count, 1, [&](Value* at) {
+      point_.index[static_cast<size_t>(d)] = b_.CreateAdd(r.start, at);
+      for_summands(i + 1, end, b_.CreateAdd(b_.CreateMul(number, r.count), at), body);
+    });
+  }
+
+  // All of the last dim of K: rows along it for each column, then turned. Up to `chunk` - 1 rows too many are written over by what follows.
+  void turn_panel(Value* first, Value* width, Value* to) {
+    const int last = p_.k.back();
+    const Range r = range(last);
+    auto* rows = scratch(p_.temp_at);
+    for_loop(b_, i64(0), width, 1, [&](Value* column) {
+      if (p_.n >= 0) point_.index[static_cast<size_t>(p_.n)] = b_.CreateAdd(first, column);
+      auto* out = offset(rows, times(column, p_.temp_row));
+      for_lanes(r.count, last, [&](Value* k, const Lanes& lanes) {
+        point_.index[static_cast<size_t>(last)] = b_.CreateAdd(r.start, k);
+        store_operand(form_.rhs, point_, lanes, offset(out, k));
+      });
+    });
+    // Lanes of columns that do not exist are computed and thrown away: zeros, because stray subnormals would be slow.
+    auto* end = b_.CreateAnd(b_.CreateAdd(width, i64(p_.lanes - 1)), i64(-p_.lanes));
+    for_loop(b_, width, end, 1, [&](Value* row) {
+      b_.CreateMemSet(offset(rows, times(row, p_.temp_row)), b_.getInt8(0), times(r.count, bytes_), llvm::Align(4));
+    });
+    const int chunk = static_cast<int>(std::max<int64_t>(1, 16 / bytes_));
+    for_loop(b_, i64(0), end, p_.lanes, [&](Value* column) {
+      for_loop(b_, i64(0), r.count, chunk, [&](Value* k) {
+        transpose_rows(b_, element_, p_.lanes, chunk, offset(rows, b_.CreateAdd(times(column, p_.temp_row), k)), p_.temp_row,
+                       offset(to, b_.CreateAdd(times(k, p_.nr), column)), p_.nr);
+      });
+    });
+  }
+
+  const Contraction& form_;
+  const WindowPlan& p_;
+  BodyContext& context_;
+  Builder& b_;
+  StatementEmitter& statements_;
+  ImagePoint image_;
+  IndexPoint point_;
+  llvm::Type* const element_;
+  const int64_t bytes_;
+  llvm::FixedVectorType* const vector_;
+  std::map<std::pair<int64_t, int64_t>, llvm::Function*> tiles_;  // by rows, columns
+  // Where the emitted code is.
+  std::vector<Range> ranges_;  // by dim
+  Value *first_in_line_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;
+};
+
+}  // namespace
+
+void emit_window_contraction(const Contraction& contraction, const WindowPlan& plan, BodyContext& context) {
+  WindowEmitter(contraction, plan, context).emit();
+}
+
+}  // namespace gradc
