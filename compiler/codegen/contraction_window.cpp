@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "compiler/codegen/contraction_loops.h"
+#include "compiler/codegen/contraction_image.h"
 #include "compiler/codegen/contraction_transpose.h"
 #include "compiler/codegen/contraction_window_tile.h"
 #include "compiler/support/error.h"
@@ -13,65 +13,10 @@ namespace {
 
 using llvm::Value;
 
-// A point given by an index for each dim (null: 0).
-class IndexPoint : public Point {
- public:
-  IndexPoint(StatementEmitter& statements, size_t dims) : index(dims, nullptr), statements_(statements), b_(statements.builder()) {}
-
-  std::vector<Value*> index;
-
-  Value* linear(const Affine& at) override {
-    Value* sum = b_.getInt64(static_cast<uint64_t>(at.offset));
-    for (size_t d = 0; d < at.strides.size(); ++d) sum = plus(sum, index[d], at.strides[d]);
-    return sum;
-  }
-
-  Value* address(int slot, const Affine& at) override {
-    const Element element = statements_.body().slots[static_cast<size_t>(slot)].element;
-    return b_.CreateGEP(statements_.memory_type(element), statements_.slot_pointer(slot), linear(at));
-  }
-
-  Value* block_times(int64_t) override { GRADC_BUG("a contraction stores no partial results by block"); }
-
- protected:
-  Value* plus(Value* sum, Value* index_value, int64_t stride) {
-    if (!index_value || stride == 0) return sum;
-    return b_.CreateAdd(sum, stride == 1 ? index_value : b_.CreateMul(index_value, b_.getInt64(static_cast<uint64_t>(stride))));
-  }
-
-  StatementEmitter& statements_;
-  Builder& b_;
-};
-
-// A point of the image: a place along each axis; `index` holds the batch's.
-class ImagePoint final : public IndexPoint {
- public:
-  ImagePoint(StatementEmitter& statements, size_t dims, const std::vector<ImageAxis>& axes)
-      : IndexPoint(statements, dims), place(axes.size(), nullptr), axes_(axes) {}
-
-  std::vector<Value*> place;
-
-  Value* linear(const Affine& at) override {
-    Value* sum = IndexPoint::linear(at);
-    if (at.strides.empty()) return sum;
-    for (size_t x = 0; x < axes_.size(); ++x) {
-      const ImageAxis& a = axes_[x];
-      sum = plus(sum, place[x], a.m >= 0 ? at.strides[static_cast<size_t>(a.m)] / a.m_step : at.strides[static_cast<size_t>(a.k)] / a.k_step);
-    }
-    return sum;
-  }
-
- private:
-  const std::vector<ImageAxis>& axes_;
-};
-
-class WindowEmitter {
+class WindowEmitter : WindowCode {
  public:
   WindowEmitter(const Contraction& form, const WindowPlan& plan, BodyContext& context)
-      : form_(form), p_(plan), context_(context), b_(context.builder), statements_(context.statements),
-        image_(context.statements, form.dims.size(), plan.windows.axes), point_(context.statements, form.dims.size()),
-        element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
-        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(plan.lanes))), ranges_(form.dims.size()) {
+      : WindowCode(form, plan, context), image_(form, plan, context), point_(context.statements, form.dims.size()), ranges_(form.dims.size()) {
     for (const Stmt& s : form.epilogue)
       GRADC_ASSERT(s.kind != StmtKind::Accumulate || s.first.empty(), "a contraction's epilogue runs once per element");
     for (size_t d = 0; d < ranges_.size(); ++d) ranges_[d] = {i64(0), i64(extent(static_cast<int>(d)))};
@@ -83,41 +28,9 @@ class WindowEmitter {
   }
 
  private:
-  // The indices of a dim that are worked on where the emitted code is.
-  struct Range {
-    Value *start = nullptr, *count = nullptr;
-  };
-
-  Value* i64(int64_t value) { return b_.getInt64(static_cast<uint64_t>(value)); }
-  Value* minimum(Value* a, Value* c) { return b_.CreateSelect(b_.CreateICmpSLT(a, c), a, c); }
-  Value* times(Value* a, int64_t c) { return c == 1 ? a : b_.CreateMul(a, i64(c)); }
-  Value* offset(Value* base, Value* elements) { return b_.CreateGEP(element_, base, elements); }
-  int64_t extent(int dim) const { return form_.dims[static_cast<size_t>(dim)].extent; }
   int64_t stride(int dim) const { return p_.dim_stride[static_cast<size_t>(dim)]; }
   Range& range(int dim) { return ranges_[static_cast<size_t>(dim)]; }
-  llvm::Align align() const { return llvm::Align(static_cast<uint64_t>(bytes_)); }
-  Value* scratch(int64_t at) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(at)); }
-
-  Value* evaluate(const std::vector<Stmt>& stmts, Point& point, const Lanes& lanes) {
-    Value* result = statements_.emit(stmts, point, lanes);
-    statements_.locate(nullptr);
-    return result;
-  }
-
-  // Vectors along `dim` (-1: one by one) over `count` places from 0; the last one masked.
-  template <class F>
-  void for_lanes(Value* count, int dim, F emit) {
-    if (dim < 0) return for_loop(b_, i64(0), count, 1, [&](Value* i) { emit(i, Lanes{}); });
-    const Lanes full{.dim = dim, .width = p_.lanes, .mask = nullptr};
-    auto* whole = b_.CreateAnd(count, i64(-p_.lanes));
-    const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(whole);
-    if (!constant || !constant->isZero()) for_loop(b_, i64(0), whole, p_.lanes, [&](Value* i) { emit(i, full); });
-    if_then(b_, b_.CreateICmpSLT(whole, count), [&] {
-      auto* left = b_.CreateVectorSplat(static_cast<unsigned>(p_.lanes), b_.CreateSub(count, whole));
-      auto* lane = b_.CreateStepVector(llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(p_.lanes)));
-      emit(whole, Lanes{.dim = dim, .width = p_.lanes, .mask = b_.CreateICmpSLT(lane, left)});
-    });
-  }
+  void pack_image() { image_.pack(ranges_, scratch(p_.image_at)); }
 
   // ---- tiles
 
@@ -126,15 +39,16 @@ class WindowEmitter {
   int64_t taller_tiles() const { return p_.run % tiles_in_line(); }
 
   std::vector<WindowTileShape::Loop> tile_loops() const {
-    std::vector<WindowTileShape::Loop> loops{{1, 0}};
+    std::vector<WindowTileShape::Loop> loops{{1, 0, 0}};
     for (size_t i = p_.piece.axis; i < p_.k.size(); ++i) {
       const int d = p_.k[i];
+      const int64_t lhs = stride(d), rhs = p_.rhs_stride[static_cast<size_t>(d)];
       if (i == p_.piece.axis) {
-        loops[0] = {p_.piece.length, stride(d)};
-      } else if (loops.size() > 1 && loops.back().stride == stride(d) * extent(d)) {
-        loops.back() = {loops.back().extent * extent(d), stride(d)};
+        loops[0] = {p_.piece.length, lhs, rhs};
+      } else if (loops.size() > 1 && loops.back().lhs == lhs * extent(d) && loops.back().rhs == rhs * extent(d)) {
+        loops.back() = {loops.back().extent * extent(d), lhs, rhs};
       } else {
-        loops.push_back({extent(d), stride(d)});
+        loops.push_back({extent(d), lhs, rhs});
       }
     }
     return loops;
@@ -168,8 +82,9 @@ class WindowEmitter {
     auto* block_n = b_.CreateURem(rest, i64(p_.blocks_n));
     Value* batch = b_.CreateUDiv(rest, i64(p_.blocks_n));
     for (size_t i = p_.batch.size(); i-- > 0;) {
-      const auto d = static_cast<size_t>(p_.batch[i]);
-      image_.index[d] = point_.index[d] = i == 0 ? batch : b_.CreateURem(batch, i64(extent(p_.batch[i])));
+      auto* index = i == 0 ? batch : b_.CreateURem(batch, i64(extent(p_.batch[i])));
+      image_.set_batch(p_.batch[i], index);
+      point_.index[static_cast<size_t>(p_.batch[i])] = index;
       batch = b_.CreateUDiv(batch, i64(extent(p_.batch[i])));
     }
     first_column_ = times(block_n, p_.block_n);
@@ -239,24 +154,33 @@ class WindowEmitter {
   // ---- rows are places: forward and by the image
 
   void emit_convolution() {
-    auto panel_at = [&](Value* column) { return offset(scratch(p_.rhs_at), p_.resident ? times(column, p_.K) : i64(0)); };
     if (p_.resident) for_panels([&](Value* column, Value* width) { pack_panel(column, width, panel_at(column)); });
     for_stretches(p_.outer, p_.box, 0, [&] {
       pack_image();
       for_panels([&](Value* column, Value* width) {
-        if (!p_.resident) pack_panel(column, width, panel_at(column));
+        if (!p_.resident && !p_.direct) pack_panel(column, width, panel_at(column));
         for_lines(0, i64(p_.lowest), i64(0), [&](Value* place, Value*) {
           auto* sums = scratch(p_.sums_at);
           for_stretches(p_.k, p_.piece, 0, [&] {
             auto* k = summand();
             Value* from = place;
             for (int d : p_.k) from = b_.CreateAdd(from, times(range(d).start, stride(d)));
-            run_line(from, offset(panel_at(column), times(k, p_.nr)), sums, b_.CreateICmpNE(k, i64(0)), width);
+            auto* rhs = p_.direct ? right_operand(column) : offset(panel_at(column), times(k, p_.nr));
+            run_line(from, rhs, sums, b_.CreateICmpNE(k, i64(0)), width);
           });
           finish_line(column, width, sums);
         });
       });
     });
+  }
+
+  Value* panel_at(Value* column) { return offset(scratch(p_.rhs_at), p_.resident ? times(column, p_.K) : i64(0)); }
+
+  // Where it lies, for the current ranges.
+  Value* right_operand(Value* column) {
+    for (int d : p_.k) point_.index[static_cast<size_t>(d)] = range(d).start;
+    point_.index[static_cast<size_t>(p_.n)] = b_.CreateAdd(first_column_, column);
+    return point_.address(form_.rhs[0].access.slot, form_.rhs[0].access.at);
   }
 
   // ---- summed over places: by the filter
@@ -270,8 +194,8 @@ class WindowEmitter {
       pack_image();
       auto* adds = b_.CreateICmpNE(summand(), i64(0));
       for_panels([&](Value* column, Value* width) {
-        auto* panel = scratch(p_.rhs_at);
-        pack_panel(column, width, panel);
+        auto* panel = p_.direct ? right_operand(column) : scratch(p_.rhs_at);
+        if (!p_.direct) pack_panel(column, width, panel);
         for_lines(0, i64(p_.lowest), i64(0), [&](Value* place, Value* line) { run_line(place, panel, sums_at(column, line), adds, width); });
       });
     });
@@ -338,42 +262,7 @@ class WindowEmitter {
     });
   }
 
-  // ---- operands into scratch
-
-  // The part of the image that the current ranges see. Rows follow each other without gaps: what a last vector writes
-  // beyond its row is written again with the next.
-  void pack_image() { pack_axis(0, scratch(p_.image_at)); }
-
-  void pack_axis(size_t x, Value* to) {
-    const auto& axes = p_.windows.axes;
-    const ImageAxis& a = axes[x];
-    Value *first = i64(0), *count = i64(1);
-    for (int d : {a.m, a.k}) {
-      if (d < 0) continue;
-      const int64_t step = a.step_of(d);
-      const Range r = range(d);
-      first = b_.CreateAdd(first, times(r.start, step));
-      auto* reach = times(b_.CreateSub(r.count, i64(1)), std::abs(step));
-      count = b_.CreateAdd(count, reach);
-      if (step < 0) first = b_.CreateSub(first, reach);
-    }
-    if (x + 1 < axes.size()) {
-      for_loop(b_, i64(0), count, 1, [&](Value* i) {
-        image_.place[x] = b_.CreateAdd(first, i);
-        pack_axis(x + 1, offset(to, times(i, p_.axis_stride[x])));
-      });
-      return;
-    }
-    const int along = a.m >= 0 && a.m_step == 1 ? a.m : a.k >= 0 && a.k_step == 1 ? a.k : -1;
-    for_lanes(count, along, [&](Value* i, const Lanes& lanes) {
-      image_.place[x] = b_.CreateAdd(first, i);
-      store_operand(form_.lhs, image_, lanes, offset(to, i));
-    });
-  }
-
-  void store_operand(const std::vector<Stmt>& stmts, Point& point, const Lanes& lanes, Value* to) {
-    b_.CreateAlignedStore(statements_.spread(evaluate(stmts, point, lanes), lanes.width), to, align());
-  }
+  // ---- the right operand
 
   // Columns of the right operand, for the summands of the current ranges: [summand][nr].
   void pack_panel(Value* column, Value* width, Value* to) {
@@ -427,16 +316,8 @@ class WindowEmitter {
     });
   }
 
-  const Contraction& form_;
-  const WindowPlan& p_;
-  BodyContext& context_;
-  Builder& b_;
-  StatementEmitter& statements_;
-  ImagePoint image_;
+  ImagePacker image_;
   IndexPoint point_;
-  llvm::Type* const element_;
-  const int64_t bytes_;
-  llvm::FixedVectorType* const vector_;
   std::map<std::pair<int64_t, int64_t>, llvm::Function*> tiles_;  // by rows, columns
   // Where the emitted code is.
   std::vector<Range> ranges_;  // by dim

@@ -156,7 +156,23 @@ class Planner {
       if (!p_.k.empty()) along_k += s.access.at.strides[static_cast<size_t>(p_.k.back())] == 1;
     }
     p_.transposes = along_k > along_n;
-    p_.resident = !p_.windows.sums_places && p_.K * round_up(p_.block_n, p_.nr) * bytes_ <= target_.l2_bytes;
+    p_.direct = lies_ready();
+    p_.rhs_stride.assign(c_.dims.size(), 0);
+    int64_t row = p_.nr;
+    for (size_t i = p_.k.size(); i-- > 0;) {
+      const auto d = static_cast<size_t>(p_.k[i]);
+      p_.rhs_stride[d] = p_.direct ? c_.rhs[0].access.at.strides[d] : row;
+      row *= i == p_.piece.axis ? p_.piece.length : extent(p_.k[i]);
+    }
+    p_.resident = !p_.direct && !p_.windows.sums_places && p_.K * round_up(p_.block_n, p_.nr) * bytes_ <= target_.l2_bytes;
+  }
+
+  // Nothing but a load, of rows as long as a panel is wide, or read by few tiles.
+  bool lies_ready() const {
+    if (c_.rhs.size() != 2 || c_.rhs[0].kind != StmtKind::Load || c_.rhs[1].kind != StmtKind::Yield || p_.n < 0 || p_.N % p_.lanes != 0) return false;
+    const Access& a = c_.rhs[0].access;
+    if (!a.guards.empty() || !a.indirect.empty() || c_.rhs[0].type != c_.element || a.at.strides[static_cast<size_t>(p_.n)] != 1) return false;
+    return p_.N == p_.nr || p_.block_m <= 4 * p_.mr;
   }
 
   void place_scratch() {
@@ -172,8 +188,8 @@ class Planner {
     const int64_t columns = round_up(p_.block_n, p_.nr), chunk = std::max<int64_t>(1, 16 / bytes_);
     p_.image_at = take(image + p_.lanes);
     const int64_t terms = p_.windows.sums_places ? p_.piece_terms : p_.K;
-    p_.rhs_at = take((terms + chunk) * (p_.resident ? columns : p_.nr));
-    if (p_.transposes) {
+    if (!p_.direct) p_.rhs_at = take((terms + chunk) * (p_.resident ? columns : p_.nr));
+    if (p_.transposes && !p_.direct) {
       p_.temp_row = round_up(extent(p_.k.back()) + p_.lanes, p_.lanes) + line / bytes_;
       p_.temp_at = take(p_.nr * p_.temp_row);
     }

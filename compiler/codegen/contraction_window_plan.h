@@ -19,7 +19,8 @@ struct WindowPlan {
   int64_t mr = 6, nr = 16;
   int64_t M = 1, N = 1, K = 1;
   int n = -1;                   // dim of the columns; -1: one column
-  bool transposes = false;      // the right operand lies along K: panels are turned
+  bool direct = false;          // the right operand is read where it lies
+  bool transposes = false;      // it lies along K: panels are turned
   std::vector<int> batch;       // dims
   std::vector<int> outer;       // dims of M before the line
   std::vector<int> k;           // dims of K
@@ -35,6 +36,7 @@ struct WindowPlan {
   // The box: strides and extents by axis of the image, and strides by dim of the contraction.
   std::vector<int64_t> axis_stride, axis_extent;
   std::vector<int64_t> dim_stride;
+  std::vector<int64_t> rhs_stride;  // by dim of the contraction: where the tiles read the right operand
   int64_t lowest = 0;           // place in the box of the first row's first summand
   int64_t line_stride = 0;
 

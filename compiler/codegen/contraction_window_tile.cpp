@@ -59,7 +59,8 @@ class WindowTile {
     inside.sums.assign(sums.begin(), sums.end());
 
     State after = sum_over(depth + 1, inside);
-    after.lhs = at(lhs, loop.stride);
+    after.lhs = at(lhs, loop.lhs);
+    after.rhs = at(rhs, loop.rhs);
     auto* remaining = b_.CreateSub(left, b_.getInt64(1));
     auto *latch = b_.GetInsertBlock(), *done = block("summed");
     left->addIncoming(remaining, latch);
@@ -81,7 +82,6 @@ class WindowTile {
         sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {splat, row[static_cast<size_t>(v)], sum});
       }
     }
-    s.rhs = at(s.rhs, shape_.nr);
     return s;
   }
 
@@ -114,7 +114,7 @@ class WindowTile {
 
 llvm::Function* emit_window_tile(llvm::Module& module, const WindowTileShape& s) {
   std::string name = fmt::format("window.{}.{}x{}.rows{}.nr{}", gradc::name(s.element), s.rows, s.width, s.row_stride, s.nr);
-  for (size_t i = 0; i < s.loops.size(); ++i) name += fmt::format(".{}by{}", i == 0 ? 0 : s.loops[i].extent, s.loops[i].stride);
+  for (size_t i = 0; i < s.loops.size(); ++i) name += fmt::format(".{}by{}_{}", i == 0 ? 0 : s.loops[i].extent, s.loops[i].lhs, s.loops[i].rhs);
   if (llvm::Function* known = module.getFunction(name)) return known;
   return WindowTile(module, s, name).emit();
 }

@@ -10,15 +10,15 @@ namespace gradc {
 struct WindowTileShape {
   struct Loop {
     int64_t extent = 1;  // of the outermost: given with each call
-    int64_t stride = 0;  // of lhs, in elements
+    int64_t lhs = 0, rhs = 0;  // strides in elements
   };
   Element element = Element::F32;
   int lanes = 8;
   int rows = 6;
   int64_t width = 16;            // columns, a multiple of lanes
   int64_t row_stride = 0;        // of lhs
-  int64_t nr = 16;               // row length of rhs and of the sums
-  std::vector<Loop> loops{};     // over the summands, outermost first; rhs moves on by one row with each
+  int64_t nr = 16;               // row length of the sums
+  std::vector<Loop> loops{};     // over the summands, outermost first
 };
 
 // void tile(ptr lhs, ptr rhs, ptr sums, i64 count, i1 adds): sums (+)= lhs * rhs, in order of the summands; count: of the outermost loop.
