@@ -7,8 +7,8 @@ namespace {
 
 constexpr double products_per_block = 4e6;
 constexpr int64_t most_blocks = 64;
-constexpr int64_t few_blocks = 8;          // of the derivative by a filter: each evaluates the whole image
-constexpr int64_t least_block_area = 256;  // rows x columns of such a block, so that products outweigh that
+constexpr int64_t few_blocks = 6;      // of the derivative by a filter: each copies the whole image
+constexpr int64_t copy_weighs = 16;    // products that take as long as copying an element
 constexpr int64_t summands_in_turn = 256;  // in one register: then it is added to what is there
 
 class Chooser {
@@ -95,14 +95,26 @@ class Chooser {
     }
     auto too_large = [&] { return t_.block_m * round_up(t_.block_n, t_.nr) * bytes() > target_.l2_bytes / 2; };
     for (size_t next = 0; blocks() < target_blocks || too_large();) {
-      if (t_.block_n > t_.nr) {
+      const bool columns = t_.block_n > t_.nr, rows = next < sizes.size() && sizes[next] * t_.block_n >= copy_weighs * elements_of_place();
+      const bool enough = rows && blocks() * t_.block_m / sizes[next] >= target_blocks;
+      if (columns && !enough) {
         t_.block_n = round_up(ceil_div(t_.block_n, 2), t_.nr);
-      } else if (next < sizes.size() && sizes[next] * t_.block_n >= least_block_area) {
+      } else if (rows) {
         t_.block_m = sizes[next++];
       } else {
         return;
       }
     }
+  }
+
+  // Of the image, for each place that is summed.
+  int64_t elements_of_place() const {
+    int64_t elements = 1;
+    for (const ImageAxis& a : windows_.axes) {
+      if (a.window()) elements *= std::abs(a.k_step);
+      if (a.m >= 0 && a.k < 0) elements *= form_.dims[static_cast<size_t>(a.m)].extent;
+    }
+    return elements;
   }
 
   const Target& target_;
