@@ -61,6 +61,7 @@ class Clusters {
   void link();
   void order_updates();
   void absorb_epilogues();
+  bool comes_cheaper_later(int item, int user) const;
   void merge_edges();
   void merge_siblings();
   void merge_small();
@@ -82,6 +83,7 @@ class Clusters {
   const Member* find(const Cluster& c, int item) const;
   int choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const;
   std::vector<int> natural_order(const Cluster& c) const;
+  int64_t shares(const Cluster& c, DimSet rows, int vector_dim) const;
   bool assign_stages(const Cluster& c, ClusterPlan& p) const;
 
   Work& work_;

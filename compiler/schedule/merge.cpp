@@ -210,6 +210,19 @@ void Clusters::merge_all() {
   merge_small();
 }
 
+// Whether `user`, point-wise on `item`, is better computed where it is used: `item` is in memory in any case, because something that is not
+// point-wise reads it, and only nests use `user`, which can make it from that. In the epilogue it would be one more stream to memory.
+bool Clusters::comes_cheaper_later(int item, int user) const {
+  auto reads_memory = [&](int x) {
+    const Item& it = work_.items[static_cast<size_t>(x)];
+    return it.kind != ItemKind::Nest || !is_pointwise(work_.graph, it.node);
+  };
+  auto nest = [&](int x) { return work_.items[static_cast<size_t>(x)].kind == ItemKind::Nest && work_.items[static_cast<size_t>(x)].fuses; };
+  const auto &of_item = users_[static_cast<size_t>(item)], &of_user = users_[static_cast<size_t>(user)];
+  const bool stored = work_.is_output(work_.items[static_cast<size_t>(item)].node) || std::any_of(of_item.begin(), of_item.end(), reads_memory);
+  return stored && !work_.is_output(work_.items[static_cast<size_t>(user)].node) && std::all_of(of_user.begin(), of_user.end(), nest);
+}
+
 // A contraction takes the point-wise work that follows it, and what only that work uses.
 void Clusters::absorb_epilogues() {
   auto lone = [&](int item) {
@@ -224,7 +237,7 @@ void Clusters::absorb_epilogues() {
       std::vector<Member> members = clusters_[static_cast<size_t>(cluster_of(static_cast<int>(i)))].members;
       for (const Member& m : members) {
         for (int user : users_[static_cast<size_t>(m.item)]) {
-          if (!lone(user)) continue;
+          if (!lone(user) || comes_cheaper_later(m.item, user)) continue;
           for (const Use& u : work_.items[static_cast<size_t>(user)].uses) {
             if (work_.item_of[u.node.at()] == m.item && merge_along(m.item, user, u)) {
               grown = true;

@@ -166,9 +166,17 @@ std::optional<ClusterPlan> Clusters::plan(const Cluster& c) const {
   bool large = count(c, all) > (inner == all ? largest_lone_sum : largest_strip_space);
   p.split = inner && !whole_sums && !has_small && large && (inner == all || columns);
   for (const Traits& t : traits) p.split &= !t.reduced || (t.dims == all && (t.reduced & bit_of(lead)));
-  if (internal && count(c, inner) > longest_lone_row && count(c, outer) < enough_rows) return {};
+  if (internal && count(c, inner) > longest_lone_row && shares(c, outer, p.vector_dim) < enough_rows) return {};
   if (!assign_stages(c, p)) return {};
   return p;
+}
+
+// How many threads could work on rows of their own: rows side by side in a vector are one.
+int64_t Clusters::shares(const Cluster& c, DimSet rows, int vector_dim) const {
+  int64_t shares = count(c, rows);
+  if (vector_dim < 0 || !(rows & bit_of(vector_dim))) return shares;
+  const int64_t extent = c.extents[static_cast<size_t>(vector_dim)], lanes = std::max(1, target_.vector_bytes / 4);
+  return shares / extent * ((extent + lanes - 1) / lanes);
 }
 
 bool Clusters::assign_stages(const Cluster& c, ClusterPlan& p) const {
