@@ -187,15 +187,24 @@ void Clusters::merge_all() {
 
 // Whether `user`, point-wise on `item`, is better computed where it is used: `item` is in memory in any case, because something that is not
 // point-wise reads it, and only nests use `user`, which can make it from that. In the epilogue it would be one more stream to memory.
+// Not so what leads to an update: that is stored where it belongs.
 bool Clusters::comes_cheaper_later(int item, int user) const {
-  auto reads_memory = [&](int x) {
+  auto pointwise = [&](int x) {
     const Item& it = work_.items[static_cast<size_t>(x)];
-    return it.kind != ItemKind::Nest || !is_pointwise(work_.graph, it.node);
+    return it.kind == ItemKind::Nest && is_pointwise(work_.graph, it.node);
   };
-  auto nest = [&](int x) { return work_.items[static_cast<size_t>(x)].kind == ItemKind::Nest && work_.items[static_cast<size_t>(x)].fuses; };
-  const auto &of_item = users_[static_cast<size_t>(item)], &of_user = users_[static_cast<size_t>(user)];
-  const bool stored = work_.is_output(work_.items[static_cast<size_t>(item)].node) || std::any_of(of_item.begin(), of_item.end(), reads_memory);
-  return stored && !work_.is_output(work_.items[static_cast<size_t>(user)].node) && std::all_of(of_user.begin(), of_user.end(), nest);
+  const auto& readers = users_[static_cast<size_t>(item)];
+  if (std::all_of(readers.begin(), readers.end(), pointwise)) return false;
+  std::vector<int> behind{user};
+  for (size_t i = 0; i < behind.size(); ++i) {
+    if (work_.is_output(work_.items[static_cast<size_t>(behind[i])].node)) return false;
+    for (int next : users_[static_cast<size_t>(behind[i])]) {
+      const Item& it = work_.items[static_cast<size_t>(next)];
+      if (i == 0 && (it.kind != ItemKind::Nest || !it.fuses)) return false;
+      if (pointwise(next) && std::find(behind.begin(), behind.end(), next) == behind.end()) behind.push_back(next);
+    }
+  }
+  return true;
 }
 
 // A contraction takes the point-wise work that follows it, and what only that work uses.

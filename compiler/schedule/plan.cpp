@@ -175,7 +175,7 @@ std::optional<ClusterPlan> Clusters::plan(const Cluster& c) const {
 int64_t Clusters::shares(const Cluster& c, DimSet rows, int vector_dim) const {
   int64_t shares = count(c, rows);
   if (vector_dim < 0 || !(rows & bit_of(vector_dim))) return shares;
-  const int64_t extent = c.extents[static_cast<size_t>(vector_dim)], lanes = std::max(1, target_.vector_bytes / 4);
+  const int64_t extent = std::max<int64_t>(1, c.extents[static_cast<size_t>(vector_dim)]), lanes = std::max(1, target_.vector_bytes / 4);
   return shares / extent * ((extent + lanes - 1) / lanes);
 }
 
