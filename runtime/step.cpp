@@ -1,6 +1,7 @@
 #include "runtime/step.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -34,6 +35,15 @@ void store(const Array& value, Element element, std::byte* data) {
 
 void AlignedBytes::Free::operator()(std::byte* p) const { mapped ? static_cast<void>(munmap(p, mapped)) : std::free(p); }
 
+// Where the next block with pages of its own begins within its first page. A kernel walks several tensors in step (a weight and its
+// moments): were all to begin at a page, the same elements of each would fall into the same few sets of every cache and look alike
+// in the low bits by which loads are told from earlier stores. With Adam behind a product that costs a tenth of the time.
+static size_t next_lead() {
+  constexpr size_t lead = 9 * 64, places = 7;
+  static std::atomic<size_t> blocks{0};
+  return lead * (blocks.fetch_add(1, std::memory_order_relaxed) % places);
+}
+
 // Fresh pages are zero already. They are made present at once, in as few pieces as the system has: one page fault after the other
 // costs several times the zeroing.
 AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
@@ -49,8 +59,9 @@ AlignedBytes::AlignedBytes(size_t bytes) : size_(bytes) {
     std::memset(data_.get(), 0, rounded);
     return;
   }
+  lead_ = next_lead();
   const bool large = bytes >= 2 * huge;
-  const size_t rounded = up(bytes, large ? huge : 4096), mapped = large ? rounded + huge : rounded;
+  const size_t rounded = up(lead_ + bytes, large ? huge : 4096), mapped = large ? rounded + huge : rounded;
   void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   std::byte* start = check(base == MAP_FAILED ? nullptr : base);
   if (large) {  // onto a boundary of large pages; what lies outside goes back

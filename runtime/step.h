@@ -30,12 +30,12 @@ struct StepPlan {
   GradcStepFn entry = nullptr;
 };
 
-// Zeroed memory aligned to 64 bytes; large blocks ask for huge pages.
+// Zeroed memory aligned to 64 bytes; large blocks ask for huge pages. Blocks of several pages do not all begin at the start of one.
 class AlignedBytes {
  public:
   AlignedBytes() = default;
   explicit AlignedBytes(size_t bytes);
-  std::byte* data() const { return data_.get(); }
+  std::byte* data() const { return data_.get() + lead_; }
   size_t size() const { return size_; }
 
  private:
@@ -44,6 +44,7 @@ class AlignedBytes {
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte, Free> data_;
+  size_t lead_ = 0;
   size_t size_ = 0;
 };
 

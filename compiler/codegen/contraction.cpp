@@ -224,15 +224,20 @@ class FloatContraction : ContractionEmitter {
         Value* value = statements_.spread(evaluate(stmts, lanes), lanes.width);
         b_.CreateAlignedStore(value, b_.CreateGEP(element_, out, column), llvm::Align(static_cast<uint64_t>(bytes_)));
       };
-      for_lanes(columns, element);
+      for_lanes(columns, element, stmts.size() <= 4 ? 4 : 0);
     });
   }
 
+  // A known few of vectors need no loop.
   template <class F>
-  void for_lanes(const Range& range, F emit) {
+  void for_lanes(const Range& range, F emit, int64_t most_straight = 0) {
     if (!range.vector) return for_loop(b_, i64(0), range.count, 1, [&](Value* i) { emit(i, Lanes{}); });
     const Lanes full{.dim = range.axes.back().dim, .width = p_.lanes, .mask = nullptr};
     auto* whole = range.whole ? range.count : b_.CreateAnd(range.count, i64(-p_.lanes));
+    if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(range.count); known && range.whole && known->getSExtValue() <= most_straight * p_.lanes) {
+      for (int64_t i = 0; i < known->getSExtValue(); i += p_.lanes) emit(i64(i), full);
+      return;
+    }
     for_loop(b_, i64(0), whole, p_.lanes, [&](Value* i) { emit(i, full); });
     if (range.whole) return;
     if_then(b_, b_.CreateICmpSLT(whole, range.count), [&] {

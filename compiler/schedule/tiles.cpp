@@ -18,49 +18,52 @@ int64_t blocks_for(double operations) {
 
 // The height that divides the rows, so that one register tile does for all of them (one inner loop to compile, no sliver at the end);
 // where there is none, about equal heights.
-static int64_t tile_height(int64_t m, int64_t least, int64_t most) {
-  for (int64_t rows = most; rows >= least; --rows)
+static int64_t tile_height(int64_t m, int64_t least, int64_t best, int64_t most) {
+  for (int64_t rows = best; rows >= least; --rows)
     if (m % rows == 0) return rows;
-  return ceil_div(m, ceil_div(m, most));
+  for (int64_t rows = best + 1; rows <= most; ++rows)
+    if (m % rows == 0) return rows;
+  return ceil_div(m, ceil_div(m, best));
+}
+
+// Blocks halve the columns: a panel of the right operand is then put in place once for all rows. They stay wide enough to use a copy of
+// the left operand many times. Rows are halved where there are few columns to share out, or so many rows that placing the panels
+// again costs nothing.
+static void choose_blocks(Tiles& t, int64_t l2_elements, int64_t batch, int64_t m, int64_t n, int64_t k) {
+  const double products = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  const auto shared_out = [&](int64_t most) { return std::min(static_cast<int64_t>(products / products_per_block), ceil_div(most, std::max<int64_t>(batch, 1))); };
+  int64_t panels = ceil_div(n, t.nr), tiles = ceil_div(m, t.mr), block_panels = panels, block_tiles = tiles;
+  const int64_t widest = std::max<int64_t>(4, l2_elements * 3 / 4 / t.kc / t.nr);
+  while (block_panels > widest) block_panels = ceil_div(block_panels, 2);
+  const auto blocks = [&] { return ceil_div(panels, block_panels) * ceil_div(tiles, block_tiles); };
+  while (blocks() < shared_out(16) && block_panels > 2) block_panels = ceil_div(block_panels, 2);
+  while (blocks() < shared_out(most_blocks) && block_tiles >= 8 && (blocks() < 8 || block_tiles * t.mr >= 1024)) block_tiles = ceil_div(block_tiles, 2);
+  t.block_n = block_panels * t.nr;
+  t.block_m = block_tiles * t.mr;
 }
 
 // Register tiles: rows x vectors of columns, leaving registers for one row of the right operand and a broadcast. With 16 registers three
-// vectors by four rows run at 94 % of what the registers allow where two by six reach 80; with 32, two by eight and more
-// reach 88, three by eight no more.
+// vectors by four rows run at 94 % of what the registers allow where two by six reach 80; with 32, two by eight reach 99 % where
+// two by twelve or fourteen and three by eight reach 95.
+static void choose_register_tile(Tiles& t, const Target& target, int64_t lanes, int64_t m, int64_t n) {
+  const int64_t registers = target.vector_registers;
+  const bool many = registers >= 32;
+  const int64_t widest = many && (n % (3 * lanes) != 0 || n % (2 * lanes) == 0) ? 2 : 3;
+  const int64_t vectors = std::min(ceil_div(std::max<int64_t>(n, 1), lanes), widest);
+  const int64_t most = std::min<int64_t>((registers - vectors - 1) / vectors, registers / 2);
+  t.nr = vectors * lanes;
+  t.mr = tile_height(m, std::min(most, registers / 4 - 2), vectors == 1 ? most : std::min<int64_t>(most, 16 / vectors), most);
+}
+
 Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k) {
   auto bytes = static_cast<int64_t>(byte_size(element));
-  int64_t lanes = std::max<int64_t>(1, target.vector_bytes / bytes);
-  int64_t registers = target.vector_registers;
-  bool many = registers >= 32;
-  int64_t vectors = std::min<int64_t>(ceil_div(std::max<int64_t>(n, 1), lanes), many && n % (3 * lanes) != 0 ? 2 : 3);
-  int64_t most = std::min<int64_t>((registers - vectors - 1) / vectors, registers / 2);
   Tiles t{};
-  t.nr = vectors * lanes;
-  t.mr = tile_height(m, std::min(most, registers / 4), most);
-  // A panel of the right operand, kc x nr, stays in L1 beside the left rows.
-  int64_t deepest = std::clamp<int64_t>(target.l1_bytes * 3 / 4 / (t.nr * bytes), 64, 512);
-  t.kc = ceil_div(k, ceil_div(k, deepest));
-  // Blocks halve the longer side; never so small that reading the other operand again costs more than it gains.
-  double products = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  auto wanted = static_cast<int64_t>(products / products_per_block);
-  wanted = std::min(wanted, ceil_div(most_blocks, std::max<int64_t>(batch, 1)));
-  int64_t panels = ceil_div(n, t.nr), tiles = ceil_div(m, t.mr);
-  int64_t widest = std::max<int64_t>(4, target.l2_bytes * 3 / 4 / (t.kc * bytes) / t.nr);
-  int64_t block_panels = panels, block_tiles = tiles;
-  while (block_panels > widest) block_panels = ceil_div(block_panels, 2);
-  auto blocks = [&] { return ceil_div(panels, block_panels) * ceil_div(tiles, block_tiles); };
-  while (blocks() < wanted) {
-    bool columns = block_panels * t.nr >= block_tiles * t.mr;
-    if (columns && block_panels < 4) columns = false;
-    if (!columns && block_tiles < 4) {
-      if (block_panels < 4) break;
-      columns = true;
-    }
-    int64_t& side = columns ? block_panels : block_tiles;
-    side = ceil_div(side, 2);
-  }
-  t.block_n = block_panels * t.nr;
-  t.block_m = block_tiles * t.mr;
+  choose_register_tile(t, target, std::max<int64_t>(1, target.vector_bytes / bytes), m, n);
+  // The panel of the right operand, kc x nr, is read once for each tile of rows. Where a tile has many sums for each element of it, it may
+  // come from L2; else it stays in L1 beside the left rows. Deep panels spare the sums a way through memory.
+  const int64_t room = target.vector_registers >= 32 ? target.l2_bytes / 8 : target.l1_bytes * 3 / 4;
+  t.kc = ceil_div(k, ceil_div(k, std::clamp<int64_t>(room / (t.nr * bytes), 64, 512)));
+  choose_blocks(t, target.l2_bytes / bytes, batch, m, n, k);
   return t;
 }
 

@@ -36,7 +36,7 @@ double process_age_ms() {
 }
 
 struct Distribution {
-  double median, min, p90;
+  double median = 0, min = 0, p90 = 0;
 };
 
 Distribution distribution(std::vector<double> v) {
@@ -67,7 +67,7 @@ class KernelClock {
     frame.trace_data = this;
   }
   static void detach(GradcFrame& frame) { frame.trace = nullptr; }
-  double median(size_t kernel) const { return times_[kernel].empty() ? 0 : distribution(times_[kernel]).median; }
+  Distribution of(size_t kernel) const { return times_[kernel].empty() ? Distribution{} : distribution(times_[kernel]); }
 
  private:
   void tick(size_t next) {
@@ -87,7 +87,7 @@ class KernelClock {
 
 struct KernelRow {
   std::string name;
-  double ms, flops, bytes;
+  double ms, fastest_ms, flops, bytes;
 };
 
 std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed, double step_ms) {
@@ -101,7 +101,7 @@ std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed,
   for (size_t k = 0; k < program.instances.size(); ++k) {
     const KernelBody& body = program[program.instances[k].body];
     const auto calls = static_cast<double>(trips(program, k));
-    rows.push_back({program.instances[k].name.str(), clock.median(k), calls * flops(body), calls * bytes_touched(body)});
+    rows.push_back({program.instances[k].name.str(), clock.of(k).median, clock.of(k).min, calls * flops(body), calls * bytes_touched(body)});
   }
   return rows;
 }
@@ -129,7 +129,7 @@ void print_json(const Report& r) {
   ordered_json compile = ordered_json::object(), kernels = ordered_json::array();
   for (const auto& [stage, ms] : r.compile_ms) compile[stage] = ms;
   compile["total"] = r.compile_total;
-  for (const KernelRow& k : r.kernels) kernels.push_back({{"name", k.name}, {"ms", k.ms}, {"flops", k.flops}, {"bytes", k.bytes}});
+  for (const KernelRow& k : r.kernels) kernels.push_back({{"name", k.name}, {"ms", k.ms}, {"min_ms", k.fastest_ms}, {"flops", k.flops}, {"bytes", k.bytes}});
   ordered_json out = {{"compile_ms", compile},
                       {"first_step_ms", r.first_step_ms},
                       {"step_ms", {{"median", r.step.median}, {"min", r.step.min}, {"p90", r.step.p90}}},
@@ -157,11 +157,11 @@ void print_kernels(const Report& r) {
   const double gflops = m.gflops(r.element), gbs = m.all.rate[level];
   double total = 0;
   for (const KernelRow& k : r.kernels) total += k.ms;
-  fmt::print("{:<28} {:>9} {:>7} {:>8} {:>5} {:>7} {:>5}  {}\n", "kernel", "time", "share", "GFLOP/s", "peak", "GB/s", "peak", "bound by");
+  fmt::print("{:<28} {:>9} {:>9} {:>7} {:>8} {:>5} {:>7} {:>5}  {}\n", "kernel", "time", "fastest", "share", "GFLOP/s", "peak", "GB/s", "peak", "bound by");
   for (const KernelRow& k : r.kernels) {
     std::string name = k.name.size() > 28 ? k.name.substr(0, 25) + "..." : k.name;
     const double scale = k.ms > 0 ? 1e-6 / k.ms : 0, f = k.flops * scale, b = k.bytes * scale;
-    fmt::print("{:<28} {:>9} {:>5.1f} % {:>8.1f} {:>3.0f} % {:>7.1f} {:>3.0f} %  {}\n", name, duration(k.ms), total > 0 ? 100 * k.ms / total : 0, f, 100 * f / gflops,
+    fmt::print("{:<28} {:>9} {:>9} {:>5.1f} % {:>8.1f} {:>3.0f} % {:>7.1f} {:>3.0f} %  {}\n", name, duration(k.ms), duration(k.fastest_ms), total > 0 ? 100 * k.ms / total : 0, f, 100 * f / gflops,
                b, 100 * b / gbs, f / gflops >= b / gbs ? "arithmetic" : level_name(level));
   }
   fmt::print("peaks: {:.1f} GFLOP/s, {:.1f} GB/s reading {} (a step works on {}), on {} thread{}; measured\n{}, again by gradc bench --machine\n", gflops, gbs,

@@ -135,7 +135,7 @@ TEST_CASE("bench --json holds what the contract says") {
   for (const char* key : {"median", "min", "p90"}) CHECK(report["step_ms"][key] > 0);
   CHECK(report["peak_rss_mb"] > 0);
   REQUIRE(report["kernels"].size() > 0);
-  for (const char* key : {"name", "ms", "flops", "bytes"}) CHECK(report["kernels"][0].contains(key));
+  for (const char* key : {"name", "ms", "min_ms", "flops", "bytes"}) CHECK(report["kernels"][0].contains(key));
   // The digest after 4 updates is that of training for 4 steps on the same rows in one batch.
   auto again = json::parse(ok(place.gradc({"bench", "line.grad", "--json", "--steps", "4", "--seconds", "0.01", "--threads", "2"})).out);
   CHECK(report["digest"] == again["digest"]);
