@@ -147,15 +147,23 @@ class FloatContraction : ContractionEmitter {
   const std::vector<Stmt>& lhs() const { return p_.swapped ? form_.rhs : form_.lhs; }
   const std::vector<Stmt>& rhs() const { return p_.swapped ? form_.lhs : form_.rhs; }
 
+  using Tiles = std::map<int64_t, llvm::Function*>;  // by tile_key
+
   void emit_tiles() {
-    for (int64_t rows : heights())
-      for (int64_t columns : panel_widths()) {
+    const auto rows = heights(), widths = panel_widths();
+    const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
+    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.rhs_in_rows && few;
+    for (int64_t height : rows)
+      for (int64_t columns : widths) {
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
-        const int64_t valid = p_.rhs == OperandForm::Direct ? columns : width;
-        tiles_[tile_key(rows, columns)] = emit_tile(
-            *context_.function->getParent(),
-            {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(rows), .width = width, .valid = valid, .lhs_row = p_.lhs_row,
-             .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1});
+        TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .width = width, .valid = width, .lhs_row = p_.lhs_row,
+                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1};
+        if (p_.rhs == OperandForm::Direct) shape.valid = columns;
+        llvm::Module& module = *context_.function->getParent();
+        tiles_[tile_key(height, columns)] = emit_tile(module, shape);
+        if (!copies_panels_) continue;
+        shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
+        copying_tiles_[tile_key(height, columns)] = emit_tile(module, shape);
       }
   }
   int64_t tile_key(int64_t rows, int64_t columns) const { return rows * (p_.nr + 1) + columns; }
@@ -199,8 +207,8 @@ class FloatContraction : ContractionEmitter {
       place_lhs(rows);
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
         auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
-        auto* rhs = place_rhs(column, width);
-        for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last); });
+        const Rhs rhs = place_rhs(column, width);
+        for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last, b_.CreateICmpEQ(tile, first_tile)); });
       });
     });
   }
@@ -253,13 +261,21 @@ class FloatContraction : ContractionEmitter {
     if (p_.lhs == OperandForm::AlongFree) evaluate_rows(lhs(), k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
   }
 
-  Value* place_rhs(Value* column, Value* width) {
+  // Where the tiles read it.
+  struct Rhs {
+    Value *at, *source;  // source: where the first tile reads it
+  };
+
+  Rhs place_rhs(Value* column, Value* width) {
     auto* from = b_.CreateAdd(first_column_, column);
-    if (p_.rhs == OperandForm::Direct) {
-      point_.set(p_.k, k_from_);
-      point_.set(p_.n, from);
-      return point_.address(rhs()[0].access.slot, rhs()[0].access.at);
-    }
+    if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width), nullptr};
+    point_.set(p_.k, k_from_);
+    point_.set(p_.n, from);
+    auto* source = point_.address(rhs()[0].access.slot, rhs()[0].access.at);
+    return p_.rhs == OperandForm::Direct ? Rhs{source, nullptr} : Rhs{scratch(p_.rhs_at, i64(0)), source};
+  }
+
+  Value* place_panel(Value* from, Value* width) {
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
     auto* panel = scratch(p_.rhs_at, i64(0));
@@ -295,7 +311,7 @@ class FloatContraction : ContractionEmitter {
     return scratch(p_.lhs_at, times(b_.CreateSub(row, chunk_row_), p_.lhs_row));
   }
 
-  void emit_one_tile(Value* tile, Value* column, Value* width, Value* rhs, Value* last) {
+  void emit_one_tile(Value* tile, Value* column, Value* width, const Rhs& rhs, Value* last, Value* first) {
     auto* row = row_of(tile);
     auto* height = b_.CreateSub(row_of(b_.CreateAdd(tile, i64(1))), row);
     Value* at = i64(0);
@@ -305,10 +321,14 @@ class FloatContraction : ContractionEmitter {
     }
     auto* sums = scratch(p_.sums_at, at);
     if (!streams_.empty()) if_then(b_, last, [&] { prefetch_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
-    if (p_.K > 0) {
-      call_tile(height, width, {lhs_address(row), rhs, sums, k_count_});
-    } else {
+    if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
+    } else if (rhs.source) {
+      auto* lhs = lhs_address(row);
+      if_else(b_, first, [&] { call_tile(copying_tiles_, height, width, {lhs, rhs.source, sums, k_count_, rhs.at}); },
+              [&] { call_tile(tiles_, height, width, {lhs, rhs.at, sums, k_count_}); });
+    } else {
+      call_tile(tiles_, height, width, {lhs_address(row), rhs.at, sums, k_count_});
     }
     if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
   }
@@ -349,16 +369,16 @@ class FloatContraction : ContractionEmitter {
     });
   }
 
-  void call_tile(Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
-    if (tiles_.size() == 1) {
-      b_.CreateCall(tiles_.begin()->second, arguments);
+  void call_tile(const Tiles& tiles, Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
+    if (tiles.size() == 1) {
+      b_.CreateCall(tiles.begin()->second, arguments);
       return;
     }
     auto* key = b_.CreateAdd(b_.CreateMul(height, i64(p_.nr + 1)), width);
     auto* from = b_.GetInsertBlock();
     auto* after = llvm::BasicBlock::Create(b_.getContext(), "tile.done", context_.function);
     std::vector<std::pair<int64_t, llvm::BasicBlock*>> cases;
-    for (const auto& [number, function] : tiles_) {
+    for (const auto& [number, function] : tiles) {
       cases.emplace_back(number, llvm::BasicBlock::Create(b_.getContext(), "tile", context_.function, after));
       b_.SetInsertPoint(cases.back().second);
       b_.CreateCall(function, arguments);
@@ -388,7 +408,8 @@ class FloatContraction : ContractionEmitter {
   const int64_t bytes_;
   llvm::FixedVectorType* const vector_;
   const std::vector<Access> streams_;
-  std::map<int64_t, llvm::Function*> tiles_;  // by tile_key
+  Tiles tiles_, copying_tiles_;
+  bool copies_panels_ = false;  // the first tile of rows does
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
   Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block

@@ -62,4 +62,20 @@ void if_then(Builder& b, llvm::Value* condition, Body body) {
   b.SetInsertPoint(after);
 }
 
+template <class Then, class Else>
+void if_else(Builder& b, llvm::Value* condition, Then then_body, Else else_body) {
+  if (auto* constant = llvm::dyn_cast<llvm::ConstantInt>(condition)) return constant->isZero() ? else_body() : then_body();
+  auto *then = new_block(b, "then"), *otherwise = new_block(b, "else"), *after = new_block(b, "after");
+  b.CreateCondBr(condition, then, otherwise);
+  b.SetInsertPoint(then);
+  then_body();
+  b.CreateBr(after);
+  otherwise->moveAfter(b.GetInsertBlock());
+  b.SetInsertPoint(otherwise);
+  else_body();
+  b.CreateBr(after);
+  after->moveAfter(b.GetInsertBlock());
+  b.SetInsertPoint(after);
+}
+
 }  // namespace gradc

@@ -92,9 +92,11 @@ void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   const Affine* load = plain(stmts);
   const bool along_n = contiguity(stmts, p.n) >= contiguity(stmts, p.k);
   const bool few_rows = p.block_m <= 2 * p.mr;
-  if (load && along_n && few_rows && p.n.size() <= 1 && p.k.size() <= 1 && (p.n.empty() || stride(*load, p.n) == 1)) {
+  p.rhs_in_rows = load && along_n && p.n.size() <= 1 && p.k.size() <= 1 && (p.n.empty() || stride(*load, p.n) == 1);
+  if (p.rhs_in_rows) p.source_k = stride(*load, p.k);
+  if (p.rhs_in_rows && few_rows) {
     p.rhs = OperandForm::Direct;
-    p.rhs_k = stride(*load, p.k);
+    p.rhs_k = p.source_k;
     return;
   }
   p.rhs = along_n ? OperandForm::AlongFree : OperandForm::Transposed;

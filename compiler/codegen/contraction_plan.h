@@ -38,6 +38,10 @@ struct ContractionPlan {
   bool vector_k = true, vector_m = true, vector_n = true;  // a vector along the flattened index stays within the last axis
   int64_t lhs_row = 0, lhs_k = 0;  // strides in elements where the tile reads
   int64_t rhs_k = 0;
+  // AlongFree: the operand lies in memory as the panel would have it, but for rows `source_k` apart. The first tile of rows can read it
+  // there and leave the panel behind for the others: its products hide what fetching it takes.
+  bool rhs_in_rows = false;
+  int64_t source_k = 0;
   int64_t temp_row = 0;            // row length of the transposing buffer
 
   // Byte offsets of the parts of the scratch.

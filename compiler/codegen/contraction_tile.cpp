@@ -14,9 +14,12 @@ class TileEmitter {
     auto& b = builder_;
     element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
     vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(shape.lanes));
-    auto* type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()}, false);
+    std::vector<llvm::Type*> parameters{b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()};
+    if (copies_rhs()) parameters.push_back(b.getPtrTy());
+    auto* type = llvm::FunctionType::get(b.getVoidTy(), parameters, false);
     function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
-    for (unsigned i = 0; i < 3; ++i) function_->addParamAttr(i, llvm::Attribute::NoAlias);
+    for (unsigned i = 0; i < parameters.size(); ++i)
+      if (parameters[i]->isPointerTy()) function_->addParamAttr(i, llvm::Attribute::NoAlias);
     function_->addFnAttr(llvm::Attribute::NoUnwind);
     function_->addFnAttr(llvm::Attribute::NoInline);
     // Few independent sums leave the pipeline idle for the latency of fma: several copies over k, added at the end.
@@ -27,7 +30,7 @@ class TileEmitter {
     auto& b = builder_;
     auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 ? nullptr : block("done");
     b.SetInsertPoint(entry);
-    const Point start{function_->getArg(0), function_->getArg(1), initial_sums()};
+    const Point start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(4) : nullptr, initial_sums()};
     auto* k = function_->getArg(3);
     if (copies_ == 1) {
       b.CreateBr(loop);
@@ -44,11 +47,12 @@ class TileEmitter {
  private:
   using Sums = std::vector<llvm::Value*>;  // by copy, row, vector
   struct Point {
-    llvm::Value *lhs, *rhs;
+    llvm::Value *lhs, *rhs, *copy;  // copy: null where rhs stays where it is
     Sums sums;
   };
 
   llvm::BasicBlock* block(const char* name) { return llvm::BasicBlock::Create(builder_.getContext(), name, function_); }
+  bool copies_rhs() const { return shape_.copy_row != 0; }
   size_t tile_size() const { return static_cast<size_t>(shape_.rows * vectors_); }
   llvm::Value* at(llvm::Value* base, int64_t index) { return index == 0 ? base : builder_.CreateConstGEP1_64(element_, base, static_cast<uint64_t>(index)); }
   llvm::Align align() const { return llvm::Align(byte_size(shape_.element)); }
@@ -86,6 +90,17 @@ class TileEmitter {
     return b.CreateMaskedLoad(vector_, address, align(), llvm::ConstantVector::get(mask), llvm::ConstantAggregateZero::get(vector_));
   }
 
+  // Rows far apart are no stream that the processor would follow by itself.
+  void ask_ahead(llvm::Value* rhs, int64_t k) {
+    auto& b = builder_;
+    constexpr int64_t rows_ahead = 32, line = 64;
+    const int64_t bytes = static_cast<int64_t>(byte_size(shape_.element));
+    for (int64_t column = 0; column < shape_.valid; column += line / bytes) {
+      auto* address = at(rhs, (k + rows_ahead) * shape_.rhs_k + column);
+      b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+    }
+  }
+
   // One trip takes `steps` values of k, each into its own copy of the sums.
   Point emit_loop(llvm::BasicBlock* loop, llvm::BasicBlock* before, const Point& start, llvm::Value* count, int steps, llvm::BasicBlock* after) {
     auto& b = builder_;
@@ -97,11 +112,16 @@ class TileEmitter {
     };
     auto *left = phi(count), *lhs = phi(start.lhs), *rhs = phi(start.rhs);
     std::vector<llvm::PHINode*> sums;
+    auto* copy = copies_rhs() ? phi(start.copy) : nullptr;
     for (llvm::Value* s : start.sums) sums.push_back(phi(s));
-    Point next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), Sums(sums.begin(), sums.end())};
+    Point next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
     for (int step = 0; step < steps; ++step) {
+      if (copy) ask_ahead(rhs, step);
       Sums row;
-      for (int v = 0; v < vectors_; ++v) row.push_back(load_rhs(rhs, step, v));
+      for (int v = 0; v < vectors_; ++v) {
+        row.push_back(load_rhs(rhs, step, v));
+        if (copy) b.CreateAlignedStore(row.back(), at(copy, step * shape_.copy_row + static_cast<int64_t>(v) * shape_.lanes), align());
+      }
       for (int r = 0; r < shape_.rows; ++r) {
         auto* scalar = b.CreateAlignedLoad(element_, at(lhs, r * shape_.lhs_row + step * shape_.lhs_k), align());
         auto* splat = b.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), scalar);
@@ -115,6 +135,7 @@ class TileEmitter {
     left->addIncoming(remaining, loop);
     lhs->addIncoming(next.lhs, loop);
     rhs->addIncoming(next.rhs, loop);
+    if (copy) copy->addIncoming(next.copy, loop);
     for (size_t i = 0; i < sums.size(); ++i) sums[i]->addIncoming(next.sums[i], loop);
     b.CreateCondBr(b.CreateICmpSGT(remaining, b.getInt64(0)), loop, after);
     return next;
@@ -128,7 +149,7 @@ class TileEmitter {
       phi->addIncoming(c, loop);
       return phi;
     };
-    Point joined{merge(before.lhs, after.lhs), merge(before.rhs, after.rhs), {}};
+    Point joined{merge(before.lhs, after.lhs), merge(before.rhs, after.rhs), before.copy ? merge(before.copy, after.copy) : nullptr, {}};
     for (size_t i = 0; i < before.sums.size(); ++i) joined.sums.push_back(merge(before.sums[i], after.sums[i]));
     return joined;
   }
@@ -157,8 +178,9 @@ class TileEmitter {
 
 llvm::Function* emit_tile(llvm::Module& module, const TileShape& s) {
   const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);
-  const std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k,
-                                       s.sums_row, s.adds ? ".adds" : "");
+  std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k, s.sums_row,
+                                 s.adds ? ".adds" : "");
+  if (s.copy_row != 0) name += fmt::format(".copy{}", s.copy_row);
   if (llvm::Function* known = module.getFunction(name)) return known;
   return TileEmitter(module, s, name).emit();
 }
