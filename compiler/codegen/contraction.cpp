@@ -5,6 +5,7 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include "compiler/codegen/contraction_dot.h"
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/contraction_plan.h"
 #include "compiler/codegen/contraction_tile.h"
@@ -152,14 +153,19 @@ class FloatContraction : ContractionEmitter {
   void emit_tiles() {
     const auto rows = heights(), widths = panel_widths();
     const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
-    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.rhs_in_rows && few;
+    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few;
+    llvm::Module& module = *context_.function->getParent();
     for (int64_t height : rows)
       for (int64_t columns : widths) {
+        if (p_.dot) {
+          tiles_[tile_key(height, columns)] = emit_dot_tile(module, {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .columns = static_cast<int>(columns),
+                                                                     .lhs_row = p_.lhs_row, .rhs_row = p_.rhs_row, .adds = p_.k_blocks > 1});
+          continue;
+        }
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
         TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .width = width, .valid = width, .lhs_row = p_.lhs_row,
                         .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1};
         if (p_.rhs == OperandForm::Direct) shape.valid = columns;
-        llvm::Module& module = *context_.function->getParent();
         tiles_[tile_key(height, columns)] = emit_tile(module, shape);
         if (!copies_panels_) continue;
         shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
@@ -279,6 +285,10 @@ class FloatContraction : ContractionEmitter {
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
     auto* panel = scratch(p_.rhs_at, i64(0));
+    if (p_.rhs == OperandForm::AlongK) {
+      evaluate_rows(rhs(), n, k_range(), panel, p_.rhs_row);
+      return panel;
+    }
     if (p_.rhs == OperandForm::AlongFree) {
       evaluate_rows(rhs(), k_range(), n, panel, p_.nr);
       return panel;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/codegen/contraction_dot.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
@@ -69,6 +70,9 @@ int contiguity(const std::vector<Stmt>& stmts, const Axes& axes) {
   return score;
 }
 
+// Rows further apart than that have no page in common: asking for them one by one costs more than copying them first.
+constexpr int64_t page = 4096;
+
 // Rows of a power-of-two length fall into few sets of the cache: a column of them throws itself out.
 bool collides(int64_t stride_bytes, int64_t rows) { return stride_bytes % 2048 == 0 && rows > 8; }
 
@@ -90,15 +94,22 @@ void choose_lhs(ContractionPlan& p, const std::vector<Stmt>& stmts, int64_t elem
 
 void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   const Affine* load = plain(stmts);
+  if (p.dot) {
+    const bool in_place = load && p.n.size() <= 1 && p.k.size() <= 1 && stride(*load, p.k) == 1;
+    p.rhs = in_place ? OperandForm::Direct : OperandForm::AlongK;
+    if (in_place) p.rhs_row = stride(*load, p.n);
+    return;
+  }
   const bool along_n = contiguity(stmts, p.n) >= contiguity(stmts, p.k);
   const bool few_rows = p.block_m <= 2 * p.mr;
-  p.rhs_in_rows = load && along_n && p.n.size() <= 1 && p.k.size() <= 1 && (p.n.empty() || stride(*load, p.n) == 1);
-  if (p.rhs_in_rows) p.source_k = stride(*load, p.k);
-  if (p.rhs_in_rows && few_rows) {
+  const bool in_rows = load && along_n && p.n.size() <= 1 && p.k.size() <= 1 && (p.n.empty() || stride(*load, p.n) == 1);
+  if (in_rows) p.source_k = stride(*load, p.k);
+  if (in_rows && few_rows) {
     p.rhs = OperandForm::Direct;
     p.rhs_k = p.source_k;
     return;
   }
+  p.first_tile_copies = in_rows && p.source_k * static_cast<int64_t>(byte_size(stmts[0].type)) < page;
   p.rhs = along_n ? OperandForm::AlongFree : OperandForm::Transposed;
   p.rhs_k = p.nr;
 }
@@ -110,6 +121,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   const int64_t row = round_up(kc_rows, pad) + pad;
   if (p.lhs == OperandForm::AlongK) p.lhs_row = row, p.lhs_k = 1;
   if (p.lhs == OperandForm::AlongFree) p.lhs_row = 1, p.lhs_k = round_up(p.chunk_rows, p.lanes) + pad;
+  if (p.rhs == OperandForm::AlongK) p.rhs_row = row;
   p.temp_row = row;
   int64_t at = 0;
   auto take = [&](int64_t elements) {
@@ -119,21 +131,32 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   };
   if (p.lhs == OperandForm::AlongK) p.lhs_at = take(p.chunk_rows * row);
   if (p.lhs == OperandForm::AlongFree) p.lhs_at = take(kc_rows * p.lhs_k);
-  if (p.rhs != OperandForm::Direct) p.rhs_at = take(p.nr * kc_rows);
+  if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) p.rhs_at = take(p.nr * kc_rows);
+  if (p.rhs == OperandForm::AlongK) p.rhs_at = take(p.nr * row);
   if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
   p.sums_at = p.k_blocks > 1 ? take(round_up(p.block_n, p.nr) * p.chunk_rows) : take(p.mr * p.nr);
   p.bytes = at;
 }
 
-// A product with a few columns leaves most lanes empty; turned round, its rows fill them. Only where the rows lie next to each other:
-// transposing them takes as long as the empty lanes.
+int64_t lanes_of(const Contraction& c, const Target& target) { return target.vector_bytes / static_cast<int64_t>(byte_size(c.element)); }
+
+// A product with a few columns leaves most lanes empty. Turned round, its rows fill them, where the rows lie next to each other
+// (transposing them takes as long as the empty lanes); else its sums are dot products.
 bool wants_swap(const Contraction& c, const Target& target) {
-  const auto lanes = target.vector_bytes / static_cast<int64_t>(byte_size(c.element));
-  const Axes m = axes_of(c, DimRole::M), k = axes_of(c, DimRole::K);
-  return size_of(axes_of(c, DimRole::N)) <= lanes / 4 && size_of(m) >= lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
+  const int64_t lanes = lanes_of(c, target);
+  const Axes m = axes_of(c, DimRole::M), n = axes_of(c, DimRole::N), k = axes_of(c, DimRole::K);
+  const bool fills = size_of(n) <= lanes / 4 && size_of(m) >= lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
+  const bool few_dots = size_of(m) <= lanes / 4 && size_of(n) > lanes / 4 && size_of(k) >= lanes && contiguity(c.rhs, k) > contiguity(c.rhs, n);
+  return fills || few_dots;
 }
 
-Contraction swap_sides(Contraction c) {
+bool wants_dot(const Contraction& c, const Target& target, int64_t columns) {
+  const int64_t lanes = lanes_of(c, target);
+  const Axes m = axes_of(c, DimRole::M), k = axes_of(c, DimRole::K);
+  return columns >= 1 && columns <= lanes / 4 && c.block_n >= columns && size_of(k) >= lanes && contiguity(c.lhs, k) > contiguity(c.lhs, m);
+}
+
+Contraction swap_sides(Contraction c, const Target& target) {
   for (DimRole& role : c.roles) {
     if (role == DimRole::M) {
       role = DimRole::N;
@@ -144,6 +167,7 @@ Contraction swap_sides(Contraction c) {
   std::swap(c.lhs, c.rhs);
   std::swap(c.block_m, c.block_n);
   c.nr = std::max(c.nr, c.mr);
+  if (size_of(axes_of(c, DimRole::M)) <= 2) c.nr = (target.vector_registers / 4) * lanes_of(c, target);  // as the scheduler has few rows
   return c;
 }
 
@@ -153,7 +177,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   GRADC_ASSERT(is_float(body.element), "plans are for floating point");
   ContractionPlan p;
   p.swapped = wants_swap(body, target);
-  const Contraction& contraction = p.swapped ? swap_sides(body) : body;
+  const Contraction& contraction = p.swapped ? swap_sides(body, target) : body;
   p.batch = axes_of(contraction, DimRole::Batch), p.batches = size_of(p.batch);
   p.m = axes_of(contraction, DimRole::M), p.M = size_of(p.m);
   p.n = axes_of(contraction, DimRole::N), p.N = size_of(p.n);
@@ -168,6 +192,8 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 1) / vectors, 1, std::max<int64_t>(contraction.mr, 1));
   // Narrow products have registers left over: more rows a tile hide the latency of fma.
   if (p.nr < contraction.nr) p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 2) / vectors, p.mr, 2 * contraction.mr);
+  p.dot = wants_dot(contraction, target, p.N);
+  if (p.dot) p.nr = p.N, p.mr = most_dot_rows(p.lanes, p.N);
   p.mr = std::min(p.mr, std::max<int64_t>(p.M, 1));
 
   p.block_m = std::clamp<int64_t>(contraction.block_m, 1, std::max<int64_t>(p.M, 1));

@@ -9,7 +9,7 @@ namespace gradc {
 // Where the elements of an operand are when the register tile reads them.
 enum class OperandForm : uint8_t {
   Direct,   // in its slot, at constant strides
-  AlongK,   // evaluated into scratch, k contiguous (lhs: [m][k])
+  AlongK,   // evaluated into scratch, k contiguous (lhs: [m][k]; rhs of dot products: [n][k])
   AlongFree,  // evaluated into scratch, the free dim contiguous (lhs: [k][m]; rhs: a panel [k][nr] at a time)
   Transposed,  // rhs: evaluated row by row with k contiguous, then turned into a panel
 };
@@ -34,13 +34,14 @@ struct ContractionPlan {
   int64_t kc = 1, k_blocks = 1;
   int64_t chunk_rows = 1;    // rows of lhs worked on at a time
 
+  bool dot = false;          // vectors run along k (contraction_dot.h)
   OperandForm lhs = OperandForm::Direct, rhs = OperandForm::AlongFree;
   bool vector_k = true, vector_m = true, vector_n = true;  // a vector along the flattened index stays within the last axis
   int64_t lhs_row = 0, lhs_k = 0;  // strides in elements where the tile reads
-  int64_t rhs_k = 0;
+  int64_t rhs_k = 0, rhs_row = 0;  // rhs_row: of dot products
   // AlongFree: the operand lies in memory as the panel would have it, but for rows `source_k` apart. The first tile of rows can read it
   // there and leave the panel behind for the others: its products hide what fetching it takes.
-  bool rhs_in_rows = false;
+  bool first_tile_copies = false;
   int64_t source_k = 0;
   int64_t temp_row = 0;            // row length of the transposing buffer
 

@@ -7,6 +7,7 @@ namespace {
 constexpr double operations_per_block = 32e3;   // of point-wise work
 constexpr double products_per_block = 4e6;      // of contractions
 constexpr int64_t most_blocks = 64;
+constexpr int64_t few_rows = 2;
 }  // namespace
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -48,7 +49,8 @@ static void choose_blocks(Tiles& t, int64_t l2_elements, int64_t batch, int64_t 
 static void choose_register_tile(Tiles& t, const Target& target, int64_t lanes, int64_t m, int64_t n) {
   const int64_t registers = target.vector_registers;
   const bool many = registers >= 32;
-  const int64_t widest = many && (n % (3 * lanes) != 0 || n % (2 * lanes) == 0) ? 2 : 3;
+  // A row or two read the right operand once: the wider, the longer the runs in memory.
+  const int64_t widest = m <= few_rows ? registers / 4 : many && (n % (3 * lanes) != 0 || n % (2 * lanes) == 0) ? 2 : 3;
   const int64_t vectors = std::min(ceil_div(std::max<int64_t>(n, 1), lanes), widest);
   const int64_t most = std::min<int64_t>((registers - vectors - 1) / vectors, registers / 2);
   t.nr = vectors * lanes;
@@ -62,7 +64,8 @@ Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t
   // The panel of the right operand, kc x nr, is read once for each tile of rows. Where a tile has many sums for each element of it, it may
   // come from L2; else it stays in L1 beside the left rows. Deep panels spare the sums a way through memory.
   const int64_t room = target.vector_registers >= 32 ? target.l2_bytes / 8 : target.l1_bytes * 3 / 4;
-  t.kc = ceil_div(k, ceil_div(k, std::clamp<int64_t>(room / (t.nr * bytes), 64, 512)));
+  const int64_t deepest = m <= few_rows ? 4096 : std::clamp<int64_t>(room / (t.nr * bytes), 64, 512);
+  t.kc = ceil_div(k, ceil_div(k, deepest));
   choose_blocks(t, target.l2_bytes / bytes, batch, m, n, k);
   return t;
 }

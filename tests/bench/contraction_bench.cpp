@@ -1,4 +1,5 @@
-// Products in the shapes of dense layers against the machine's own peak: GFLOP/s on one thread, and compile time.
+// Products in the shapes of dense layers, and thin ones, in the tiles that the scheduler chooses, against the machine's own peak:
+// GFLOP/s on one thread, and compile time.
 //   contraction_bench [CPU [MRxNR [KC [BLOCK_N]]]]
 #include <algorithm>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "compiler/jit/jit.h"
+#include "compiler/schedule/build.h"
 #include "tests/support/contraction_body.h"
 
 using namespace gradc;
@@ -29,6 +31,8 @@ struct Result {
 Result measure(const test::ProductShape& shape, const Target& target, const Tiles& tiles) {
   KernelBody body = test::product_body(shape, target);
   auto& form = std::get<Contraction>(body.form);
+  const auto chosen = scheduling::choose_tiles(target, shape.element, shape.batch, shape.m, shape.n, shape.k);
+  form.mr = chosen.mr, form.nr = chosen.nr, form.kc = chosen.kc, form.block_m = chosen.block_m, form.block_n = chosen.block_n;
   if (tiles.mr) form.mr = tiles.mr, form.nr = tiles.nr;
   if (tiles.kc) form.kc = tiles.kc;
   if (tiles.block_n) form.block_n = tiles.block_n;
@@ -74,7 +78,9 @@ int main(int argc, char** argv) {
       {.m = 128, .n = 512, .k = 784}, {.m = 128, .n = 784, .k = 512, .transposed_rhs = true}, {.m = 784, .n = 512, .k = 128, .transposed_lhs = true},
       {.m = 128, .n = 512, .k = 512}, {.m = 128, .n = 10, .k = 512}, {.m = 128, .n = 512, .k = 10, .transposed_rhs = true},
       {.m = 512, .n = 10, .k = 128, .transposed_lhs = true}, {.m = 512, .n = 512, .k = 512}, {.m = 256, .n = 1024, .k = 1024},
-      {.m = 1, .n = 512, .k = 784}, {.m = 128, .n = 1, .k = 512}, {.m = 4, .n = 256, .k = 256}, {.m = 64, .n = 64, .k = 64},
+      {.m = 256, .n = 4096, .k = 1024}, {.m = 1, .n = 512, .k = 784}, {.m = 1, .n = 784, .k = 512, .transposed_rhs = true}, {.m = 2, .n = 512, .k = 784},
+      {.m = 128, .n = 1, .k = 512}, {.m = 128, .n = 2, .k = 512}, {.m = 128, .n = 4, .k = 512}, {.m = 512, .n = 1, .k = 128, .transposed_lhs = true},
+      {.m = 4096, .n = 1, .k = 64}, {.m = 128, .n = 512, .k = 1}, {.m = 4, .n = 256, .k = 256}, {.m = 64, .n = 64, .k = 64},
   };
   for (const auto& shape : shapes) {
     const Result r = measure(shape, *target, tiles);

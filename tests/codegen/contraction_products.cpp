@@ -88,6 +88,19 @@ TEST_CASE("products with few columns, whose sides are swapped") {
         }
 }
 
+TEST_CASE("dot products, over several blocks of k and with every rest") {
+  for (const Target& target : targets())
+    for (Element e : {Element::F32, Element::F64})
+      for (int64_t n : {1, 2, 3, 4})
+        for (int64_t k : {63, 64, 150})
+          for (bool rhs : {false, true}) {
+            check_product({.m = 37, .n = n, .k = k, .transposed_rhs = rhs, .element = e}, target);
+            check_product({.m = 11, .n = n, .k = k, .batch = 2, .transposed_rhs = rhs, .element = e}, target, 7, 256, 64);
+            // One or a few rows against columns whose elements lie along k: the sides are swapped first.
+            check_product({.m = n, .n = 35, .k = k, .transposed_rhs = rhs, .element = e}, target);
+          }
+}
+
 TEST_CASE("products in double precision") {
   for (const Target& target : targets())
     for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {7, 10, 3}, {17, 20, 35}, {30, 9, 64}})
@@ -118,16 +131,45 @@ TEST_CASE("more rows than a chunk holds") {
   check_product({.m = 90, .n = 40, .k = 50}, target);
 }
 
+std::string product_text(const KernelBody& body, const ProductShape& s, const Target& target) {
+  const Type lhs = vector_type(s.element, s.m * s.k), rhs = vector_type(s.element, s.k * s.n), out = vector_type(s.element, s.m * s.n);
+  return llvm_text(test::program_of(body, target, {lhs, rhs, out}));
+}
+
+std::string product_text(const ProductShape& s, const Target& target) { return product_text(test::product_body(s, target), s, target); }
+
 TEST_CASE("what an epilogue streams from beyond L2 is asked for before the sums") {
   auto prefetches = [](const ProductShape& s, int64_t l2_bytes) {
     Target target = targets().front();
     target.l2_bytes = l2_bytes;
-    const Type lhs = vector_type(s.element, s.m * s.k), rhs = vector_type(s.element, s.k * s.n), out = vector_type(s.element, s.m * s.n);
-    const std::string ir = llvm_text(test::program_of(test::product_body(s, target), target, {lhs, rhs, out}));
-    return ir.find("call void @llvm.prefetch") != std::string::npos;
+    return product_text(s, target).find("i32 1, i32 3, i32 1)") != std::string::npos;  // to be written, into L1, data
   };
   CHECK(prefetches({.m = 96, .n = 64, .k = 32}, 16 << 10));
   CHECK_FALSE(prefetches({.m = 96, .n = 64, .k = 32}, 1 << 20));
+}
+
+TEST_CASE("the first tile of rows leaves the panel of the right operand behind") {
+  for (const Target& target : targets()) {
+    const ProductShape shape{.m = 84, .n = 96, .k = 32};
+    CHECK(product_text(shape, target).find(".copy") != std::string::npos);
+    // Not where the elements have to be turned, nor where they are computed.
+    ProductShape turned = shape;
+    turned.transposed_rhs = true;
+    CHECK(product_text(turned, target).find(".copy") == std::string::npos);
+    KernelBody computed = test::product_body(shape, target);
+    auto& c = std::get<Contraction>(computed.form);
+    c.rhs = {c.rhs[0], compute_stmt(3, ScalarOp::Neg, shape.element, {1, -1, -1}), test::yield_stmt(3, shape.element)};
+    CHECK(product_text(computed, shape, target).find(".copy") == std::string::npos);
+  }
+}
+
+TEST_CASE("sums of few columns are dot products along k") {
+  for (const Target& target : targets()) {
+    CHECK(product_text({.m = 64, .n = 1, .k = 64}, target).find("@dot.f32.") != std::string::npos);
+    CHECK(product_text({.m = 1, .n = 64, .k = 64, .transposed_rhs = true}, target).find("@dot.f32.") != std::string::npos);
+    CHECK(product_text({.m = 64, .n = 1, .k = 64, .transposed_lhs = true}, target).find("@dot.f32.") == std::string::npos);
+    CHECK(product_text({.m = 64, .n = 8, .k = 64}, target).find("@dot.f32.") == std::string::npos);
+  }
 }
 
 TEST_CASE("a sum over nothing is zero and still has its epilogue") {
