@@ -106,10 +106,11 @@ class FloatContraction : ContractionEmitter {
   FloatContraction(const Contraction& form, BodyContext& context)
       : ContractionEmitter(form, context), p_(plan(form, context.target)),
         element_(statements_.memory_type(form.element)), bytes_(static_cast<int64_t>(byte_size(form.element))),
-        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))), streams_(epilogue_streams()) {}
+        vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(p_.lanes))) {}
 
   void emit() {
     emit_tiles();
+    if (p_.table > 0) for_loop(b_, i64(0), i64(p_.table), 1, [&](Value* i) { b_.CreateStore(context_.scratch, b_.CreateGEP(b_.getPtrTy(), table(), i)); });
     for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) { emit_block(block); });
   }
 
@@ -164,7 +165,8 @@ class FloatContraction : ContractionEmitter {
         }
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
         TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .width = width, .valid = width, .lhs_row = p_.lhs_row,
-                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1};
+                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1,
+                        .asks = p_.asks, .table = p_.table};
         if (p_.rhs == OperandForm::Direct) shape.valid = columns;
         tiles_[tile_key(height, columns)] = emit_tile(module, shape);
         if (!copies_panels_) continue;
@@ -330,54 +332,42 @@ class FloatContraction : ContractionEmitter {
       at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
     }
     auto* sums = scratch(p_.sums_at, at);
-    if (!streams_.empty()) if_then(b_, last, [&] { prefetch_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
+    if (p_.asks > 0) if_then(b_, last, [&] { list_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
     if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
-    } else if (rhs.source) {
-      auto* lhs = lhs_address(row);
-      if_else(b_, first, [&] { call_tile(copying_tiles_, height, width, {lhs, rhs.source, sums, k_count_, rhs.at}); },
-              [&] { call_tile(tiles_, height, width, {lhs, rhs.at, sums, k_count_}); });
     } else {
-      call_tile(tiles_, height, width, {lhs_address(row), rhs.at, sums, k_count_});
+      llvm::SmallVector<Value*, 6> arguments{lhs_address(row), rhs.at, sums, k_count_};
+      if (p_.asks > 0) arguments.push_back(table());
+      auto copying = arguments;
+      copying[1] = rhs.source;
+      copying.push_back(rhs.at);
+      auto* copies = rhs.source ? first : b_.getFalse();
+      if_else(b_, copies, [&] { call_tile(copying_tiles_, height, width, copying); }, [&] { call_tile(tiles_, height, width, arguments); });
     }
     if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
   }
 
-  // What the epilogue reads and writes element by element, where that is more than L2 holds: a tile touches a few lines of many rows,
-  // too short a run for the processor's own prefetching. Asked for before the sums are computed, they arrive meanwhile.
-  std::vector<Access> epilogue_streams() const {
-    std::vector<Access> streams;
-    int64_t row_bytes = 0;
-    if (p_.m.size() != 1 || p_.n.size() != 1 || p_.N < p_.lanes) return streams;
-    for (const Stmt& s : form_.epilogue) {
-      if (s.kind != StmtKind::Load && s.kind != StmtKind::Store) continue;
-      const Access& a = s.access;
-      const bool runs = a.guards.empty() && a.indirect.empty() && a.at.strides[static_cast<size_t>(p_.n[0].dim)] == 1 &&
-                        a.at.strides[static_cast<size_t>(p_.m[0].dim)] != 0;
-      const bool known = std::any_of(streams.begin(), streams.end(), [&](const Access& b) { return b.slot == a.slot && b.at == a.at; });
-      if (!runs || known) continue;
-      streams.push_back(a);
-      row_bytes += p_.N * static_cast<int64_t>(byte_size(s.type));
-    }
-    if (p_.batches * p_.M * row_bytes <= context_.target.l2_bytes / 2) streams.clear();
-    return streams;
-  }
-
-  void prefetch_streams(Value* first_row, Value* height, Value* first_column) {
+  // The addresses that the tile asks for while it computes. Where a tile is lower than others, the rest is what an earlier one had.
+  void list_streams(Value* first_row, Value* height, Value* first_column) {
     constexpr int64_t line = 64;
+    int64_t lines = 0;
+    for (const Access& a : p_.streams) lines += (p_.nr * slot_bytes(a) + line - 1) / line;
     for_loop(b_, i64(0), height, 1, [&](Value* row) {
       point_.set(p_.m, b_.CreateAdd(first_row, row));
       point_.set(p_.n, first_column);
-      for (const Access& a : streams_) {
-        const Slot& slot = statements_.body().slots[static_cast<size_t>(a.slot)];
+      auto* to = b_.CreateGEP(b_.getPtrTy(), table(), times(row, lines));
+      for (const Access& a : p_.streams) {
         auto* from = point_.address(a.slot, a.at);
-        for (int64_t at = 0; at < p_.nr * static_cast<int64_t>(byte_size(slot.element)); at += line) {
-          auto* address = b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at));
-          b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()}, {address, b_.getInt32(slot.written), b_.getInt32(3), b_.getInt32(1)});
+        for (int64_t at = 0; at < p_.nr * slot_bytes(a); at += line) {
+          b_.CreateStore(b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at)), to);
+          to = b_.CreateConstGEP1_64(b_.getPtrTy(), to, 1);
         }
       }
     });
   }
+
+  int64_t slot_bytes(const Access& a) const { return static_cast<int64_t>(byte_size(statements_.body().slots[static_cast<size_t>(a.slot)].element)); }
+  Value* table() { return b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(p_.table_at)); }
 
   void call_tile(const Tiles& tiles, Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
     if (tiles.size() == 1) {
@@ -417,7 +407,6 @@ class FloatContraction : ContractionEmitter {
   llvm::Type* const element_;
   const int64_t bytes_;
   llvm::FixedVectorType* const vector_;
-  const std::vector<Access> streams_;
   Tiles tiles_, copying_tiles_;
   bool copies_panels_ = false;  // the first tile of rows does
   // Where the emitted code is.

@@ -1,6 +1,7 @@
 #include "compiler/codegen/contraction_plan.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "compiler/codegen/contraction_dot.h"
 #include "compiler/support/error.h"
@@ -114,8 +115,31 @@ void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   p.rhs_k = p.nr;
 }
 
+constexpr int64_t line = 64;
+
+void choose_streams(ContractionPlan& p, const Contraction& c, const Target& target) {
+  if (p.m.size() != 1 || p.n.size() != 1 || p.N < p.lanes || p.K == 0) return;
+  int64_t row_bytes = 0, lines = 0;
+  for (const Stmt& s : c.epilogue) {
+    if (s.kind != StmtKind::Load && s.kind != StmtKind::Store) continue;
+    const Access& a = s.access;
+    const bool runs = a.guards.empty() && a.indirect.empty() && stride(a.at, p.n) == 1 && stride(a.at, p.m) != 0;
+    const bool known = std::any_of(p.streams.begin(), p.streams.end(), [&](const Access& b) { return b.slot == a.slot && b.at == a.at; });
+    if (!runs || known) continue;
+    p.streams.push_back(a);
+    const auto element = static_cast<int64_t>(byte_size(s.type));
+    row_bytes += p.N * element;
+    lines += p.mr * ceil_div(p.nr * element, line);
+  }
+  const int64_t shortest = p.K - (p.k_blocks - 1) * p.kc;  // the last block of k, which the epilogue follows
+  p.table = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(lines)));
+  p.asks = static_cast<int>(ceil_div(p.table, shortest));
+  if (p.batches * p.M * row_bytes <= target.l2_bytes / 2 || p.asks > 8) p.streams.clear();
+  if (p.streams.empty()) p.asks = 0, p.table = 0;
+}
+
 void place_scratch(ContractionPlan& p, int64_t element) {
-  const int64_t line = 64, pad = line / element, chunk = std::max<int64_t>(1, 16 / element);
+  const int64_t pad = line / element, chunk = std::max<int64_t>(1, 16 / element);
   const int64_t kc_rows = round_up(std::max<int64_t>(p.kc, 1), chunk);
   // Not a multiple of a power of two, so that rows fall into different sets.
   const int64_t row = round_up(kc_rows, pad) + pad;
@@ -129,6 +153,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
     at = round_up(at + elements * element, 4 * line);
     return begin;
   };
+  p.table_at = take(ceil_div(p.table * static_cast<int64_t>(sizeof(void*)), element));
   if (p.lhs == OperandForm::AlongK) p.lhs_at = take(p.chunk_rows * row);
   if (p.lhs == OperandForm::AlongFree) p.lhs_at = take(kc_rows * p.lhs_k);
   if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) p.rhs_at = take(p.nr * kc_rows);
@@ -218,6 +243,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
 
   choose_lhs(p, contraction.lhs, element);
   choose_rhs(p, contraction.rhs);
+  if (!p.dot) choose_streams(p, contraction, target);
   place_scratch(p, element);
   return p;
 }

@@ -45,8 +45,15 @@ struct ContractionPlan {
   int64_t source_k = 0;
   int64_t temp_row = 0;            // row length of the transposing buffer
 
+  // What the epilogue reads and writes element by element, where that is more than L2 holds: a tile touches a few lines of many rows,
+  // too short a run for the processor's own prefetching. Asked for while the sums are computed, they arrive in time. `table` holds
+  // the addresses of one tile's lines, of which each step of k takes `asks`.
+  std::vector<Access> streams;
+  int asks = 0;
+  int64_t table = 0;
+
   // Byte offsets of the parts of the scratch.
-  int64_t lhs_at = 0, rhs_at = 0, temp_at = 0, sums_at = 0, bytes = 0;
+  int64_t table_at = 0, lhs_at = 0, rhs_at = 0, temp_at = 0, sums_at = 0, bytes = 0;
 };
 
 // Only for F32 and F64.

@@ -15,6 +15,7 @@ class TileEmitter {
     element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
     vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(shape.lanes));
     std::vector<llvm::Type*> parameters{b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()};
+    if (shape.asks > 0) parameters.push_back(b.getPtrTy());
     if (copies_rhs()) parameters.push_back(b.getPtrTy());
     auto* type = llvm::FunctionType::get(b.getVoidTy(), parameters, false);
     function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
@@ -30,7 +31,7 @@ class TileEmitter {
     auto& b = builder_;
     auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 ? nullptr : block("done");
     b.SetInsertPoint(entry);
-    const Point start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(4) : nullptr, initial_sums()};
+    const Point start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(shape_.asks > 0 ? 5 : 4) : nullptr, initial_sums()};
     auto* k = function_->getArg(3);
     if (copies_ == 1) {
       b.CreateBr(loop);
@@ -90,15 +91,26 @@ class TileEmitter {
     return b.CreateMaskedLoad(vector_, address, align(), llvm::ConstantVector::get(mask), llvm::ConstantAggregateZero::get(vector_));
   }
 
+  void prefetch(llvm::Value* address, bool to_write) {
+    auto& b = builder_;
+    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(to_write), b.getInt32(3), b.getInt32(1)});
+  }
+
+  // One or a few at a time: asked for all at once they would fill the queue of misses and hold up the loads of the tile itself.
+  void ask_from_table(llvm::Value* left, int64_t step) {
+    auto& b = builder_;
+    for (int i = 0; i < shape_.asks; ++i) {
+      auto* turn = b.CreateMul(b.CreateSub(left, b.getInt64(static_cast<uint64_t>(step))), b.getInt64(static_cast<uint64_t>(shape_.asks)));
+      auto* index = b.CreateAnd(b.CreateSub(turn, b.getInt64(static_cast<uint64_t>(i))), b.getInt64(static_cast<uint64_t>(shape_.table - 1)));
+      prefetch(b.CreateLoad(b.getPtrTy(), b.CreateGEP(b.getPtrTy(), function_->getArg(4), index)), true);
+    }
+  }
+
   // Rows far apart are no stream that the processor would follow by itself.
   void ask_ahead(llvm::Value* rhs, int64_t k) {
-    auto& b = builder_;
     constexpr int64_t rows_ahead = 32, line = 64;
     const int64_t bytes = static_cast<int64_t>(byte_size(shape_.element));
-    for (int64_t column = 0; column < shape_.valid; column += line / bytes) {
-      auto* address = at(rhs, (k + rows_ahead) * shape_.rhs_k + column);
-      b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
-    }
+    for (int64_t column = 0; column < shape_.valid; column += line / bytes) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + column), false);
   }
 
   // One trip takes `steps` values of k, each into its own copy of the sums.
@@ -116,6 +128,7 @@ class TileEmitter {
     for (llvm::Value* s : start.sums) sums.push_back(phi(s));
     Point next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
     for (int step = 0; step < steps; ++step) {
+      ask_from_table(left, step);
       if (copy) ask_ahead(rhs, step);
       Sums row;
       for (int v = 0; v < vectors_; ++v) {
@@ -180,6 +193,7 @@ llvm::Function* emit_tile(llvm::Module& module, const TileShape& s) {
   const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);
   std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k, s.sums_row,
                                  s.adds ? ".adds" : "");
+  if (s.asks > 0) name += fmt::format(".asks{}of{}", s.asks, s.table);
   if (s.copy_row != 0) name += fmt::format(".copy{}", s.copy_row);
   if (llvm::Function* known = module.getFunction(name)) return known;
   return TileEmitter(module, s, name).emit();

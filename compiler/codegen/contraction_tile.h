@@ -17,10 +17,12 @@ struct TileShape {
   int64_t rhs_k = 16;
   int64_t sums_row = 16;     // row length of the sums in memory
   bool adds = false;         // to the sums already in memory; else starts from zero
+  int asks = 0;              // cache lines asked for at each step of k, from a table of `table` addresses (a power of two), in turn
+  int64_t table = 0;
   int64_t copy_row = 0;      // not 0: what is read of rhs is stored too, into rows of that length; columns beyond `valid` as zeros
 };
 
-// void tile(ptr lhs, ptr rhs, ptr sums, i64 k [, ptr copy]): sums (+)= lhs * rhs over k > 0 steps, in order of k.
+// void tile(ptr lhs, ptr rhs, ptr sums, i64 k [, ptr table] [, ptr copy]): sums (+)= lhs * rhs over k > 0 steps, in order of k.
 // Bodies of one module share the tiles they have in common.
 llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape);
 
