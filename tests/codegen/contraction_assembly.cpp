@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <map>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+
+#include "compiler/schedule/build.h"
+#include "tests/support/contraction_body.h"
+#include "tests/support/run_program.h"
+
+using namespace gradc;
+using test::ProductShape;
+
+namespace {
+
+std::vector<Target> fast_targets() {
+  std::vector<Target> result;
+  std::string error;
+  for (const char* cpu : {"native", "x86-64-v3"})
+    if (auto target = make_target(cpu, error)) result.push_back(*target);
+  return result;
+}
+
+std::string product_assembly(const ProductShape& s, const Target& target) {
+  KernelBody body = test::product_body(s, target);
+  auto& form = std::get<Contraction>(body.form);
+  const auto t = scheduling::choose_tiles(target, s.element, s.batch, s.m, s.n, s.k);
+  form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
+  const auto row = [&](int64_t count) { return Type{s.element, {{count, {}}}}; };
+  return assembly_text(test::program_of(std::move(body), target, {row(s.m * s.k), row(s.k * s.n), row(s.m * s.n)}));
+}
+
+// The innermost loops of an assembly text: the lines from a label to a later jump back to it, without a smaller loop inside.
+std::vector<std::vector<std::string>> innermost_loops(const std::string& text) {
+  std::vector<std::vector<std::string>> loops;
+  std::vector<std::string> lines;
+  std::map<std::string, size_t> labels;
+  size_t last_loop_end = 0;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line); lines.push_back(line)) {
+    if (line.starts_with(".L")) labels[line.substr(0, line.find(':'))] = lines.size();
+    const size_t target = line.find(".L");
+    if (!line.starts_with("\tj") || target == std::string::npos) continue;
+    const auto label = labels.find(line.substr(target));
+    if (label == labels.end() || label->second < last_loop_end) continue;
+    loops.emplace_back(lines.begin() + static_cast<long>(label->second), lines.end());
+    last_loop_end = lines.size();
+  }
+  return loops;
+}
+
+size_t count(const std::vector<std::string>& lines, const std::string& what) {
+  return static_cast<size_t>(std::count_if(lines.begin(), lines.end(), [&](const std::string& l) { return l.find(what) != std::string::npos; }));
+}
+
+}  // namespace
+
+TEST_CASE("the inner loop of a product keeps its sums in registers") {
+  for (const Target& target : fast_targets())
+    for (Element element : {Element::F32, Element::F64})
+      for (const ProductShape& shape : std::vector<ProductShape>{{.m = 128, .n = 512, .k = 784}, {.m = 128, .n = 784, .k = 512, .transposed_rhs = true},
+                                                                 {.m = 784, .n = 512, .k = 128, .transposed_lhs = true}, {.m = 128, .n = 10, .k = 512},
+                                                                 {.m = 128, .n = 1, .k = 512}, {.m = 2, .n = 512, .k = 784}}) {
+        ProductShape s = shape;
+        s.element = element;
+        const std::string assembly = product_assembly(s, target);
+        const auto t = scheduling::choose_tiles(target, s.element, 1, s.m, s.n, s.k);
+        size_t products = 0;
+        for (const auto& loop : innermost_loops(assembly)) {
+          const size_t fmas = count(loop, "\tvfmadd");
+          if (fmas == 0) continue;
+          INFO(target.cpu << ' ' << s.m << 'x' << s.n << 'x' << s.k << '\n' << assembly);
+          CHECK(count(loop, "%rsp") == 0);
+          CHECK(count(loop, "%rbp") == 0);
+          products = std::max(products, fmas);
+        }
+        // As many sums as the tile has vectors: enough to hide the latency of a multiply-add.
+        if (s.n > 10 && s.m > 2) CHECK(products == static_cast<size_t>(t.mr * t.nr * static_cast<int64_t>(byte_size(element)) / target.vector_bytes));
+        if (s.n > 1) CHECK(products >= 8);
+      }
+}
