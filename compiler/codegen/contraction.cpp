@@ -274,8 +274,16 @@ class FloatContraction : ContractionEmitter {
     Value *at, *source;  // source: where the first tile reads it
   };
 
+  // Of the columns from `from` on, which one panel of the right operand holds, from the first k of this block.
+  Value* panel_address(Value* from) {
+    auto* panel = b_.CreateMul(b_.CreateUDiv(from, i64(p_.panels)), i64(p_.K));
+    auto* at = b_.CreateAdd(times(b_.CreateAdd(panel, k_from_), p_.panels), b_.CreateURem(from, i64(p_.panels)));
+    return b_.CreateGEP(element_, statements_.slot_pointer(rhs()[0].access.slot), at);
+  }
+
   Rhs place_rhs(Value* column, Value* width) {
     auto* from = b_.CreateAdd(first_column_, column);
+    if (p_.panels > 0) return {panel_address(from), nullptr};
     if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width), nullptr};
     point_.set(p_.k, k_from_);
     point_.set(p_.n, from);

@@ -117,6 +117,11 @@ void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
 
 constexpr int64_t line = 64;
 
+void use_panels(ContractionPlan& p) {
+  p.rhs = OperandForm::Direct;
+  p.rhs_k = p.panels;
+}
+
 void choose_streams(ContractionPlan& p, const Contraction& c, const Target& target) {
   if (p.m.size() != 1 || p.n.size() != 1 || p.N < p.lanes || p.K == 0) return;
   int64_t row_bytes = 0, lines = 0;
@@ -201,7 +206,7 @@ Contraction swap_sides(Contraction c, const Target& target) {
 ContractionPlan plan(const Contraction& body, const Target& target) {
   GRADC_ASSERT(is_float(body.element), "plans are for floating point");
   ContractionPlan p;
-  p.swapped = wants_swap(body, target);
+  p.swapped = body.panels == 0 && wants_swap(body, target);
   const Contraction& contraction = p.swapped ? swap_sides(body, target) : body;
   p.batch = axes_of(contraction, DimRole::Batch), p.batches = size_of(p.batch);
   p.m = axes_of(contraction, DimRole::M), p.M = size_of(p.m);
@@ -209,15 +214,18 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   p.k = axes_of(contraction, DimRole::K), p.K = size_of(p.k);
   const auto element = static_cast<int64_t>(byte_size(contraction.element));
   p.lanes = static_cast<int>(target.vector_bytes / element);
+  p.panels = contraction.panels;
+  while (p.panels % p.lanes != 0) p.lanes /= 2;  // made for a machine with shorter vectors
 
   // A tile never wider than the product, never more registers than there are: sums, one row of rhs and one element of lhs.
   p.nr = std::min(round_up(std::max<int64_t>(contraction.nr, 1), p.lanes), round_up(std::max<int64_t>(p.N, 1), p.lanes));
   p.nr = std::min<int64_t>(p.nr, (target.vector_registers / 4) * p.lanes);
+  while (p.panels > 0 && p.panels % p.nr != 0) p.nr -= p.lanes;
   const int64_t vectors = p.nr / p.lanes;
   p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 1) / vectors, 1, std::max<int64_t>(contraction.mr, 1));
   // Narrow products have registers left over: more rows a tile hide the latency of fma.
   if (p.nr < contraction.nr) p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 2) / vectors, p.mr, 2 * contraction.mr);
-  p.dot = wants_dot(contraction, target, p.N);
+  p.dot = p.panels == 0 && wants_dot(contraction, target, p.N);
   if (p.dot) p.nr = p.N, p.mr = most_dot_rows(p.lanes, p.N);
   p.mr = std::min(p.mr, std::max<int64_t>(p.M, 1));
 
@@ -242,7 +250,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   p.vector_n = stays_inside(p.n, p.blocks_n == 1 ? 0 : p.block_n);
 
   choose_lhs(p, contraction.lhs, element);
-  choose_rhs(p, contraction.rhs);
+  p.panels > 0 ? use_panels(p) : choose_rhs(p, contraction.rhs);
   if (!p.dot) choose_streams(p, contraction, target);
   place_scratch(p, element);
   return p;

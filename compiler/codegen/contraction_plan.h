@@ -38,6 +38,7 @@ struct ContractionPlan {
   OperandForm lhs = OperandForm::Direct, rhs = OperandForm::AlongFree;
   bool vector_k = true, vector_m = true, vector_n = true;  // a vector along the flattened index stays within the last axis
   int64_t lhs_row = 0, lhs_k = 0;  // strides in elements where the tile reads
+  int64_t panels = 0;              // the rhs lies in panels of so many columns; a tile's are within one
   int64_t rhs_k = 0, rhs_row = 0;  // rhs_row: of dot products
   // AlongFree: the operand lies in memory as the panel would have it, but for rows `source_k` apart. The first tile of rows can read it
   // there and leave the panel behind for the others: its products hide what fetching it takes.

@@ -59,6 +59,8 @@ struct Draft {
 // groups. Returns the new groups.
 std::vector<std::vector<int>> collapse(Draft& draft, std::vector<std::vector<int>> groups);
 
+// One pass over a box of points, by the only list of the draft.
+RawKernel sweep(RawKernel kernel, Draft draft);
 // Appends a list to the kernel's tables and returns its statements.
 std::vector<Stmt> take(RawKernel& kernel, StmtList list);
 // Where a node's value goes: home, and further outputs that ask for it.

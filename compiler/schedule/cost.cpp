@@ -83,6 +83,14 @@ double elements(const Access& a, const std::vector<int64_t>& trips, int64_t bloc
 
 }  // namespace
 
+int64_t extent(const Contraction& c, DimRole role) {
+  int64_t size = 1;
+  for (size_t d = 0; d < c.dims.size(); ++d) {
+    if (c.roles[d] == role) size *= c.dims[d].extent;
+  }
+  return size;
+}
+
 std::vector<const Stmt*> statements(const KernelBody& body) {
   std::vector<const Stmt*> out;
   auto append = [&](const std::vector<Stmt>& list) {
@@ -129,6 +137,9 @@ double bytes_touched(const KernelBody& body) {
     }
   };
   std::visit([&](const auto& form) { visit(form, count); }, body.form);
+  if (const auto* c = std::get_if<Contraction>(&body.form); c && c->panels > 0) {
+    read[static_cast<size_t>(c->rhs[0].access.slot)] = static_cast<double>(extent(*c, DimRole::K) * extent(*c, DimRole::N));
+  }
   double bytes = 0;
   for (size_t i = 0; i < read.size(); ++i) bytes += (read[i] + written[i]) * static_cast<double>(byte_size(body.slots[i].element));
   return bytes;

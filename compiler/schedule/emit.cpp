@@ -25,6 +25,35 @@ int RawKernel::site(uint32_t site) {
   return static_cast<int>(it - sites.begin());
 }
 
+namespace {
+
+template <class Body, class Visitor>
+void each_list(Body& body, Visitor visit) {
+  if (Nest* n = std::get_if<Nest>(&body.form)) {
+    for (Section& s : n->sections) visit(s.stmts);
+  } else {
+    auto& c = std::get<Contraction>(body.form);
+    visit(c.lhs), visit(c.rhs), visit(c.epilogue);
+  }
+}
+
+bool touches_memory(const Stmt& s) { return s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate; }
+
+}  // namespace
+
+void RawKernel::drop_if_unused(int slot) {
+  for (const Stmt* s : statements(body)) {
+    if (touches_memory(*s) && s->access.slot == slot) return;
+  }
+  each_list(body, [&](std::vector<Stmt>& list) {
+    for (Stmt& s : list) {
+      if (touches_memory(s) && s.access.slot > slot) --s.access.slot;
+    }
+  });
+  body.slots.erase(body.slots.begin() + slot);
+  buffers.erase(buffers.begin() + slot);
+}
+
 BufferId Memory::add_window(Symbol name, const Type& type, BufferId of, SlotPlace place) {
   BufferId b = add({name, BufferKind::Temporary, type, 0, {}});
   windows[b] = {of, std::move(place)};

@@ -22,6 +22,8 @@ struct RawKernel {
 
   int slot(BufferId buffer, Element element, bool written);
   int site(uint32_t site);
+  // Forgets a slot that no statement touches any more.
+  void drop_if_unused(int slot);
 };
 
 struct TaggedStmt {

@@ -17,6 +17,7 @@ struct StepPlan {
   std::vector<CallLoop> loops;
   std::set<Symbol> names;  // of kernels
   std::map<std::string, int> numbers;  // how many a name has been given
+  int depth = 0;           // of scans round the one whose body is scheduled
 
   Symbol unique(const std::string& name);
 };

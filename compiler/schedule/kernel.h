@@ -128,12 +128,14 @@ enum class DimRole : uint8_t { Batch, M, N, K };
 // lhs and rhs are statement lists over the dims ending in Yield; their loads must not use the other side's free dim.
 // The epilogue runs once per (batch, m, n), vectorised along the last N dim.
 // Tiles: mr x nr registers; kc, mc, nc block K, M, N (flattened). The grid is batch x ceil(N/block_n) x ceil(M/block_m).
+// With `panels` the right operand is a plain load of a slot in which it lies in panels of that many columns, each by rows: element
+// (k, n), flattened, at ((n / panels) * K + k) * panels + n % panels; the last panel is filled up. The access itself is all zeros then.
 struct Contraction {
   std::vector<KernelDim> dims;
   std::vector<DimRole> roles;
   Element element = Element::F32;  // of operands, accumulator
   std::vector<Stmt> lhs, rhs, epilogue;
-  int64_t mr = 6, nr = 16, kc = 256, block_m = 1 << 30, block_n = 256;
+  int64_t mr = 6, nr = 16, kc = 256, block_m = 1 << 30, block_n = 256, panels = 0;
   bool operator==(const Contraction&) const = default;
 };
 
@@ -222,6 +224,8 @@ struct KernelProgram {
   const KernelBody& operator[](BodyId id) const { return bodies[id.at()]; }
 };
 
+// The product of a contraction's extents of one role.
+int64_t extent(const Contraction& c, DimRole role);
 // The statements of a body in provenance order.
 std::vector<const Stmt*> statements(const KernelBody& body);
 // How many sites a call of the body has to give.

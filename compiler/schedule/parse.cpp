@@ -455,6 +455,7 @@ class ProgramParser {
         l.expect(word);
         *value = l.integer();
       }
+      if (l.accept("panels")) c.panels = l.integer();
     } else if (l.accept("lhs")) {
       part_ = &c.lhs;
     } else if (l.accept("rhs")) {

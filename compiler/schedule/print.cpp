@@ -165,7 +165,8 @@ class BodyPrinter {
 
   void form(const Contraction& c) {
     dims(c.dims, c.roles);
-    line("tiles {} mr {} nr {} kc {} block_m {} block_n {}", name(c.element), c.mr, c.nr, c.kc, c.block_m, c.block_n);
+    line("tiles {} mr {} nr {} kc {} block_m {} block_n {}{}", name(c.element), c.mr, c.nr, c.kc, c.block_m, c.block_n,
+         c.panels > 0 ? fmt::format(" panels {}", c.panels) : "");
     const std::pair<const char*, const std::vector<Stmt>*> parts[] = {{"lhs", &c.lhs}, {"rhs", &c.rhs}, {"epilogue", &c.epilogue}};
     for (const auto& [title, list] : parts) {
       line("{}", title);

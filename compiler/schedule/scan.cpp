@@ -3,6 +3,7 @@
 #include "compiler/graph/scan.h"
 #include "compiler/schedule/buffers.h"
 #include "compiler/schedule/graph_scheduler.h"
+#include "compiler/schedule/panels.h"
 
 // How a scan becomes a loop: its body is a graph that is scheduled by itself, whose inputs and outputs are windows of buffers that move
 // from trip to trip. A scan in reverse moves backwards.
@@ -162,12 +163,15 @@ void GraphScheduler::build_loop(NodeId id, const ScanPlan& plan) {
       inner.bind_output(emitted, step_.memory.add_window(Symbol(body.label(emitted)), type, whole, row_by_row(scan, 0, bytes_of(type), number)));
     }
   }
+  ++step_.depth;
   inner.run();
+  --step_.depth;
   step_.loops[loop].end = static_cast<int32_t>(step_.kernels.size());
-  if (step_.kernels.size() == first) step_.loops.pop_back();  // carries and emissions without elements
+  if (step_.kernels.size() == first) return step_.loops.pop_back();  // carries and emissions without elements
   for (size_t k = 0; k < scan.carries; ++k) {
     if (!plan.carries[k].kept) settle_carry(plan.carries[k], changing[k].first, changing[k].second, first);
   }
+  if (step_.depth == 0 && step_.options.fuse) hoist_panels(step_, loop);
 }
 
 // The windows of a carry's value before and after a trip.

@@ -16,7 +16,7 @@ namespace {
 class Scheduler {
  public:
   Scheduler(const Graph& graph, const Target& target, const ScheduleOptions& options)
-      : graph_(graph), step_{target, options, {}, {}, {}, {}}, scheduler_(graph, step_) {}
+      : graph_(graph), step_{target, options, {}, {}, {}, {}, {}, 0}, scheduler_(graph, step_) {}
 
   KernelProgram run() {
     place_inputs();

@@ -90,9 +90,6 @@ RawKernel build_scatter(const BuildInput& in, const Cluster& c) {
   return kernel;
 }
 
-namespace {
-
-// One pass over a box of points.
 RawKernel sweep(RawKernel kernel, Draft draft) {
   std::vector<int> all;
   for (size_t d = 0; d < draft.dims.size(); ++d) all.push_back(static_cast<int>(d));
@@ -115,8 +112,6 @@ RawKernel sweep(RawKernel kernel, Draft draft) {
   kernel.body.form = std::move(nest);
   return kernel;
 }
-
-}  // namespace
 
 RawKernel build_copy(const BuildInput& in, NodeId node, BufferId from, const std::vector<BufferId>& to) {
   const Type& type = in.work.graph[node].type;

@@ -88,6 +88,7 @@ class BodyVerifier {
     finest_.assign(c.dims.size(), 1);
     side(c.lhs, c.roles, DimRole::N, "lhs");
     side(c.rhs, c.roles, DimRole::M, "rhs");
+    if (c.panels != 0) panels(c);
     visible_.clear();
     bool stored = false;
     for (const Stmt& s : c.epilogue) {
@@ -107,6 +108,19 @@ class BodyVerifier {
       if (s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate) problem("the {} writes", title);
     }
     if (list.empty() || list.back().kind != StmtKind::Yield) problem("the {} does not end in a yield", title);
+  }
+
+  void panels(const Contraction& c) {
+    bool load = c.rhs.size() == 2 && c.rhs[0].kind == StmtKind::Load && c.rhs[1].args[0] == c.rhs[0].value && c.rhs[0].access.guards.empty() && c.rhs[0].access.indirect.empty();
+    const std::vector<int64_t>& strides = c.rhs.empty() ? std::vector<int64_t>() : c.rhs[0].access.at.strides;
+    bool zeros = std::all_of(strides.begin(), strides.end(), [](int64_t s) { return s == 0; });
+    if (c.panels < 0 || !is_float(c.element) || extent(c, DimRole::Batch) != 1) return problem("panels of {}", c.panels);
+    if (c.block_n % c.panels != 0 && c.block_n < extent(c, DimRole::N)) problem("blocks of {} columns end within panels of {}", c.block_n, c.panels);
+    if (!load || !zeros) return problem("panels of what is not a load of all of them");
+    if (!given_) return;
+    const auto slot = static_cast<size_t>(c.rhs[0].access.slot);
+    const int64_t columns = (extent(c, DimRole::N) + c.panels - 1) / c.panels * c.panels, room = (*given_)[slot].size - (*given_)[slot].begins.high;
+    if (columns * extent(c, DimRole::K) > room) problem("s{} has no room for {} columns in panels of {}", slot, columns, c.panels);
   }
 
   void uses_no(const Access& a, const std::vector<DimRole>& roles, DimRole role, const char* title) {

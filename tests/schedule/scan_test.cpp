@@ -128,3 +128,26 @@ TEST_CASE("unused results of a scan are neither computed nor stored") {
   CHECK(std::none_of(all.buffers.begin(), all.buffers.end(), [](const Buffer& b) { return b.name.str().find("before") != std::string::npos; }));
   CHECK(calls_in(all.loops.at(0)) == 1);
 }
+
+TEST_CASE("weights that each trip reads are brought into panels once, before the loop") {
+  const KernelProgram p = schedule(scan_graph("weights"), Target{});
+  INFO(text(p));
+  REQUIRE(p.loops.size() == 1);
+  int products = 0;
+  for (int32_t k = 0; k < static_cast<int32_t>(p.instances.size()); ++k) {
+    const auto* c = std::get_if<Contraction>(&p[p.instances[static_cast<size_t>(k)].body].form);
+    if (!c) continue;
+    ++products;
+    CHECK(c->panels == c->nr);
+    CHECK(k >= p.loops[0].begin);
+  }
+  CHECK(products == 3);
+  // One copy as it is, one transposed: the two products with w share theirs.
+  int copies = 0;
+  for (int32_t k = 0; k < p.loops[0].begin; ++k) copies += p.instances[static_cast<size_t>(k)].name.str().find(".panels") != std::string::npos;
+  CHECK(copies == 2);
+  // A product that is made once packs for itself.
+  for (const KernelBody& b : schedule(mlp({64, 64, 8}, 16), Target{}).bodies) {
+    if (const auto* c = std::get_if<Contraction>(&b.form)) CHECK(c->panels == 0);
+  }
+}

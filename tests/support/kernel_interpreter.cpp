@@ -167,13 +167,25 @@ class Machine {
         operand_ = true;
         for (const Stmt& s : c.lhs) execute(s);
         Scalar a = yielded_;
+        panel_element_ = c.panels > 0 ? panel_element(c) : -1;
         for (const Stmt& s : c.rhs) execute(s);
+        panel_element_ = -1;
         operand_ = false;
         sum = apply(ScalarOp::Fma, c.element, {a, yielded_, sum});
       });
       accumulator_ = sum;
       for (const Stmt& s : c.epilogue) execute(s);
     });
+  }
+
+  // Where the right operand's element at this point lies in its panel.
+  int64_t panel_element(const Contraction& c) const {
+    int64_t n = 0, k = 0, depth = 1;
+    for (size_t d = 0; d < c.dims.size(); ++d) {
+      if (c.roles[d] == DimRole::N) n = n * c.dims[d].extent + index_[d];
+      if (c.roles[d] == DimRole::K) k = k * c.dims[d].extent + index_[d], depth *= c.dims[d].extent;
+    }
+    return (n / c.panels * depth + k) * c.panels + n % c.panels;
   }
 
   template <class Body>
@@ -263,7 +275,7 @@ class Machine {
 
   // The address of an element, or null (reported) where it lies outside of its buffer.
   std::byte* address(const Access& a, Element e) {
-    int64_t offset = at(a.at) + a.block * block_ + place(a.slot) / static_cast<int64_t>(byte_size(e));
+    int64_t offset = (panel_element_ >= 0 ? panel_element_ : at(a.at)) + a.block * block_ + place(a.slot) / static_cast<int64_t>(byte_size(e));
     for (const Indirect& i : a.indirect) offset += i.stride * std::clamp<int64_t>(value(i.index).i, 0, i.limit - 1);
     BufferId id = call_->buffers[static_cast<size_t>(a.slot)];
     const Buffer& b = p_[id];
@@ -312,7 +324,7 @@ class Machine {
   const KernelInstance* call_ = nullptr;
   const KernelBody* body_ = nullptr;
   std::vector<int64_t> index_, limit_, block_start_;
-  int64_t block_ = 0;
+  int64_t block_ = 0, panel_element_ = -1;
   bool blocked_ = false, operand_ = false;
   std::vector<Scalar> values_;
   std::unordered_map<ValueId, Scalar> best_;

@@ -63,6 +63,20 @@ void lstm(Draft& d) {
   d.out("c", r.carries[1]);
 }
 
+// Weights that are used as they are and transposed, with columns that fill no whole number of panels: each is brought into panels once.
+void weights(Draft& d) {
+  const int64_t m = 6, n = 52;
+  Expr x = d.in("x", {5, m, n}, Element::F32), w = d.in("w", {n, n}, Element::F32, role::parameter);
+  ScanBuilder s(d.b, {.length = 5});
+  Expr h = s.carry(d.zeros({m, n}, Element::F32), "h"), u = s.inside(w);
+  Expr up = matmul(h, u) * 0.01 + s.element(x);
+  Expr next = contract(tanh(up), u, {0, 1}, {2, 1}, {0, 2}) * 0.01 + matmul(up, u) * 0.01;
+  s.next(h, next);
+  s.emit(next);
+  ScanResults r = s.finish();
+  d.out("hs", r.emissions[0]);
+}
+
 // Running sums: each element is added where it lies, so one place does. The initial value is an input.
 void running_sum(Draft& d) {
   Expr x = d.in("x", {4, 6}), start = d.in("start", {6});
@@ -270,6 +284,7 @@ std::vector<NamedGraph> scan_graphs() {
     add(out, "nested" + direction, [&](Draft& d) { nested(d, reverse); });
   }
   add(out, "lstm", lstm);
+  add(out, "weights", weights);
   add(out, "running sum", running_sum);
   add(out, "trading places", trading);
   add(out, "nested views", nested_views);
