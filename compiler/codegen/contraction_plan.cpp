@@ -115,7 +115,7 @@ void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   p.rhs_k = p.nr;
 }
 
-constexpr int64_t line = 64;
+constexpr int64_t cache_line = 64;
 
 void use_panels(ContractionPlan& p) {
   p.rhs = OperandForm::Direct;
@@ -134,7 +134,7 @@ void choose_streams(ContractionPlan& p, const Contraction& c, const Target& targ
     p.streams.push_back(a);
     const auto element = static_cast<int64_t>(byte_size(s.type));
     row_bytes += p.N * element;
-    lines += p.mr * ceil_div(p.nr * element, line);
+    lines += p.mr * ceil_div(p.nr * element, cache_line);
   }
   const int64_t shortest = p.K - (p.k_blocks - 1) * p.kc;  // the last block of k, which the epilogue follows
   p.table = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(lines)));
@@ -144,7 +144,7 @@ void choose_streams(ContractionPlan& p, const Contraction& c, const Target& targ
 }
 
 void place_scratch(ContractionPlan& p, int64_t element) {
-  const int64_t pad = line / element, chunk = std::max<int64_t>(1, 16 / element);
+  const int64_t pad = cache_line / element, chunk = std::max<int64_t>(1, 16 / element);
   const int64_t kc_rows = round_up(std::max<int64_t>(p.kc, 1), chunk);
   // Not a multiple of a power of two, so that rows fall into different sets.
   const int64_t row = round_up(kc_rows, pad) + pad;
@@ -155,7 +155,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   int64_t at = 0;
   auto take = [&](int64_t elements) {
     const int64_t begin = at;
-    at = round_up(at + elements * element, 4 * line);
+    at = round_up(at + elements * element, 4 * cache_line);
     return begin;
   };
   p.table_at = take(ceil_div(p.table * static_cast<int64_t>(sizeof(void*)), element));

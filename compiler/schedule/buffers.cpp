@@ -24,12 +24,12 @@ int slot_of(const RawKernel& k, BufferId b) {
 bool writes(const RawKernel& k, int slot) { return slot >= 0 && k.body.slots[static_cast<size_t>(slot)].written; }
 
 // Statements in order, with the number of their section; operands of a contraction lie before its epilogue.
-struct Place {
+struct NumberedStmt {
   const Stmt* stmt;
   int section;
 };
-std::vector<Place> places(const KernelBody& body) {
-  std::vector<Place> out;
+std::vector<NumberedStmt> numbered_statements(const KernelBody& body) {
+  std::vector<NumberedStmt> out;
   auto append = [&](const std::vector<Stmt>& list, int section) {
     for (const Stmt& s : list) out.push_back({&s, section});
   };
@@ -52,8 +52,8 @@ bool same_points(const RawKernel& k, int from, int to) {
   const Affine* at = nullptr;
   int stored_in = -1;
   size_t i = 0, stored_at = 0;
-  std::vector<Place> all = places(k.body);
-  for (const Place& p : all) {
+  std::vector<NumberedStmt> all = numbered_statements(k.body);
+  for (const NumberedStmt& p : all) {
     const Stmt& s = *p.stmt;
     if (touches(s, to)) {
       if (s.kind != StmtKind::Store || at || s.access.block != 0) return false;
@@ -65,7 +65,7 @@ bool same_points(const RawKernel& k, int from, int to) {
   }
   if (!at) return false;
   i = 0;
-  for (const Place& p : all) {
+  for (const NumberedStmt& p : all) {
     const Stmt& s = *p.stmt;
     if (touches(s, from)) {
       bool plain = s.kind == StmtKind::Load && s.access.indirect.empty() && s.access.guards.empty() && s.access.block == 0 && s.access.at == *at;

@@ -45,6 +45,9 @@ Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t
 // The same for one that reads an image through windows: blocks and tiles end where lines of the image do.
 Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows);
 
+// What one block of a contraction should have to do at least, in products; and the most blocks that a kernel is cut into.
+inline constexpr double products_per_block = 4e6;
+inline constexpr int64_t most_grid_blocks = 64;
 // Number of blocks worth making for that many operations.
 int64_t blocks_for(double operations);
 int64_t ceil_div(int64_t a, int64_t b);

@@ -5,17 +5,17 @@
 namespace gradc::scheduling {
 namespace {
 
-struct Use {
+struct CallTouch {
   int call;
   const Touch* touch;
 };
 
 // What the loop adds to a life that reaches over its calls.
-void extend(Lifetime& life, const std::vector<Use>& uses, const CallLoop& loop, int32_t index) {
+void extend(Lifetime& life, const std::vector<CallTouch>& uses, const CallLoop& loop, int32_t index) {
   const int begin = moment(static_cast<size_t>(loop.begin)) - 1, end = moment(static_cast<size_t>(loop.end)) - 1;
   if (life.end < begin || life.begin > end) return;
-  auto within = [&](const Use& u) { return loop.begin <= u.call && u.call < loop.end; };
-  bool local = std::all_of(uses.begin(), uses.end(), [&](const Use& u) {
+  auto within = [&](const CallTouch& u) { return loop.begin <= u.call && u.call < loop.end; };
+  bool local = std::all_of(uses.begin(), uses.end(), [&](const CallTouch& u) {
     const std::vector<int32_t>& moves = u.touch->moves;
     return within(u) && std::find(moves.begin(), moves.end(), index) == moves.end();
   });
@@ -28,7 +28,7 @@ void extend(Lifetime& life, const std::vector<Use>& uses, const CallLoop& loop, 
 
 std::vector<Lifetime> lifetimes(size_t buffers, const CallTouches& calls, const std::vector<CallLoop>& loops) {
   std::vector<Lifetime> lives(buffers);
-  std::vector<std::vector<Use>> uses(buffers);
+  std::vector<std::vector<CallTouch>> uses(buffers);
   for (size_t k = 0; k < calls.size(); ++k) {
     for (const Touch& t : calls[k]) {
       Lifetime& life = lives[t.buffer.at()];
@@ -40,7 +40,7 @@ std::vector<Lifetime> lifetimes(size_t buffers, const CallTouches& calls, const 
   // Inner loops first: what lasts for an inner loop is there when the outer one is looked at.
   for (size_t l = loops.size(); l-- > 0;) {
     for (size_t b = 0; b < buffers; ++b) {
-      bool touched = std::any_of(uses[b].begin(), uses[b].end(), [&](const Use& u) { return loops[l].begin <= u.call && u.call < loops[l].end; });
+      bool touched = std::any_of(uses[b].begin(), uses[b].end(), [&](const CallTouch& u) { return loops[l].begin <= u.call && u.call < loops[l].end; });
       if (touched) extend(lives[b], uses[b], loops[l], static_cast<int32_t>(l));
     }
   }

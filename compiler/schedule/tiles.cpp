@@ -5,8 +5,6 @@
 namespace gradc::scheduling {
 namespace {
 constexpr double operations_per_block = 32e3;   // of point-wise work
-constexpr double products_per_block = 4e6;      // of contractions
-constexpr int64_t most_blocks = 64;
 constexpr int64_t few_rows = 2;
 }  // namespace
 
@@ -14,7 +12,7 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 int64_t blocks_for(double operations) {
-  return std::clamp<int64_t>(static_cast<int64_t>(operations / operations_per_block), 1, most_blocks);
+  return std::clamp<int64_t>(static_cast<int64_t>(operations / operations_per_block), 1, most_grid_blocks);
 }
 
 // The height that divides the rows, so that one register tile does for all of them (one inner loop to compile, no sliver at the end);
@@ -38,7 +36,7 @@ static void choose_blocks(Tiles& t, int64_t l2_elements, int64_t batch, int64_t 
   while (block_panels > widest) block_panels = ceil_div(block_panels, 2);
   const auto blocks = [&] { return ceil_div(panels, block_panels) * ceil_div(tiles, block_tiles); };
   while (blocks() < shared_out(16) && block_panels > 2) block_panels = ceil_div(block_panels, 2);
-  while (blocks() < shared_out(most_blocks) && block_tiles >= 8 && (blocks() < 8 || block_tiles * t.mr >= 1024)) block_tiles = ceil_div(block_tiles, 2);
+  while (blocks() < shared_out(most_grid_blocks) && block_tiles >= 8 && (blocks() < 8 || block_tiles * t.mr >= 1024)) block_tiles = ceil_div(block_tiles, 2);
   t.block_n = block_panels * t.nr;
   t.block_m = block_tiles * t.mr;
 }

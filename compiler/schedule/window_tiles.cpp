@@ -5,8 +5,6 @@
 namespace gradc::scheduling {
 namespace {
 
-constexpr double products_per_block = 4e6;
-constexpr int64_t most_blocks = 64;
 constexpr int64_t few_blocks = 6;      // of the derivative by a filter: each copies the whole image
 constexpr int64_t copy_weighs = 16;    // products that take as long as copying an element
 constexpr int64_t summands_in_turn = 256;  // in one register: then it is added to what is there
@@ -58,7 +56,7 @@ class Chooser {
 
   int64_t wanted() const {
     const double products = static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_);
-    return std::clamp<int64_t>(static_cast<int64_t>(products / products_per_block), 1, ceil_div(most_blocks, batch_));
+    return std::clamp<int64_t>(static_cast<int64_t>(products / products_per_block), 1, ceil_div(most_grid_blocks, batch_));
   }
 
   // Whole images to a block, or else parts of one.

@@ -7,7 +7,7 @@
 namespace gradc::cli {
 namespace {
 
-constexpr int directions = 6, most_calls = 4;  // of one function
+constexpr int rule_directions = 6, most_calls = 4;  // of one function
 
 std::string input_name(size_t i) { return fmt::format("input {}", i); }
 std::string rule_name(size_t i) { return fmt::format("rule {}", i); }
@@ -73,7 +73,7 @@ class RuleCheck {
     int64_t n = base.type.count();
     double largest = 0;
     for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(rule.at(i)));
-    for (int k = 0; k < directions; ++k) {
+    for (int k = 0; k < rule_directions; ++k) {
       std::vector<double> direction(static_cast<size_t>(n));
       double expected = 0, norm = 0;
       for (double& d : direction) d = 2 * draws_.uniform() - 1, norm += d * d;
