@@ -61,6 +61,5 @@ Graph without_stop_gradient(Graph&& graph, Ledger& ledger);
 Graph merge_common(Graph&& graph, Ledger& ledger);
 Graph without_dead_code(Graph&& graph, Ledger& ledger);
 Graph simplify_loops(Graph&& graph, Ledger& ledger);
-Graph prune_loops(Graph&& graph, Ledger& ledger);  // of a graph without dead nodes
 
 }  // namespace gradc::rewrite

@@ -221,7 +221,7 @@ std::shared_ptr<const Graph> Loop::ordered_body() const {
   return out;
 }
 
-bool Loop::prune(const std::vector<bool>& used) {
+bool Loop::prune() {
   std::vector<bool> needed(body.size()), carry_needed(carries.size());
   auto grow = [&] {
     for (size_t i = body.size(); i-- > 0;) {

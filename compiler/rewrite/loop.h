@@ -58,6 +58,7 @@ class Loop {
   std::vector<NodeId> emissions;
   std::vector<NodeId> deferred;  // nodes of the body that are computed for all steps, after the loop
   std::vector<Value> results;
+  std::vector<bool> used;        // results that something live picks, when the loop was taken apart
 
   // By node of the body: depends on a carry; on a carry or an element.
   std::vector<bool> carried() const;
@@ -70,7 +71,7 @@ class Loop {
   void remove_carry(size_t index, Value instead);
   void remove_emission(size_t index, Value instead);
   // Drops results that are not used, carries that nothing used depends on, and inputs that are not read. False where all is needed.
-  bool prune(const std::vector<bool>& used);
+  bool prune();
   NodeId add_input(const char* role, NodeId like);  // an input of the body in the place of a node; the caller lists it
 
   // A value that does not vary, computed in the graph around; one that depends on no carry, for all steps.

@@ -3,11 +3,11 @@
 #include "compiler/rewrite/engine.h"
 #include "compiler/rewrite/loop.h"
 
-// The passes that know loops: what is moved out of them, and what of them nobody needs.
+// The pass that knows loops: what is moved out of them, and what of them nobody needs.
 namespace gradc::rewrite {
 namespace {
 
-// Walks a graph without dead nodes, offers every scan to `change`, and puts the values that its results became in their places.
+// Walks a graph, offers every scan to `change`, and puts the values that its results became in their places.
 template <class Change>
 Graph each_loop(Graph&& graph, Change change) {
   auto is_scan = [&](size_t i) { return graph[NodeId(i)].op->kind == OpKind::Scan; };
@@ -34,7 +34,8 @@ Graph each_loop(Graph&& graph, Change change) {
     Trails::Id trail = rebuild.leaf(n);
     if (n.op->kind == OpKind::Scan && rebuild.live(i)) {
       Loop loop(n);
-      if (change(loop, outside, used[i])) {
+      loop.used = used[i];
+      if (change(loop, outside)) {
         values[i] = loop.finish(outside, n.provenance, n.name);
         rebuild.define(i, NodeId(rebuild.out.size() - 1));  // nobody asks: its results are known
         continue;
@@ -68,7 +69,7 @@ const std::vector<LoopRuleInfo>& loop_rules() {
 }
 
 Graph simplify_loops(Graph&& graph, Ledger& ledger) {
-  return each_loop(std::move(graph), [&](Loop& loop, Outside& outside, const std::vector<bool>&) {
+  return each_loop(std::move(graph), [&](Loop& loop, Outside& outside) {
     bool changed = false;
     for (const LoopRuleInfo& rule : loop_rules()) {
       if (!ledger.enabled(rule.info.name) || ledger.exhausted() || !rule.run(loop, outside, rule.info.name)) continue;
@@ -77,16 +78,6 @@ Graph simplify_loops(Graph&& graph, Ledger& ledger) {
       changed = true;
     }
     return changed;
-  });
-}
-
-// Results that nobody picks, carries that nothing picked depends on, operands that nothing reads.
-Graph prune_loops(Graph&& graph, Ledger& ledger) {
-  if (!ledger.enabled("loop-unused")) return std::move(graph);
-  return each_loop(std::move(graph), [&](Loop& loop, Outside&, const std::vector<bool>& used) {
-    if (ledger.exhausted() || !loop.prune(used)) return false;
-    ledger.book("dead-code", "loop-unused");
-    return true;
   });
 }
 

@@ -40,8 +40,6 @@ Graph with_rules(Graph&& graph, Ledger& ledger) {
   return Rewriter(std::move(graph), rules(), ledger).run();
 }
 
-Graph without_unused(Graph&& graph, Ledger& ledger) { return prune_loops(without_dead_code(std::move(graph), ledger), ledger); }
-
 template <Pass pass>
 Graph once(const Graph& graph) {
   Ledger ledger;
@@ -64,8 +62,8 @@ const std::vector<NamedPass>& passes() {
       named<merge_common>("cse", "merges nodes that compute the same value"),
       named<with_rules<stability_rules>>("stability", stability_rules().doc),
       named<with_rules<shape_rules>>("shape", shape_rules().doc),
-      named<without_unused>("dead-code", "drops what no output needs"),
-      named<simplify_loops>("loops", "moves work out of loops, and drops carries and inputs that can be done without"),
+      named<without_dead_code>("dead-code", "drops what no output needs"),
+      named<simplify_loops>("loops", "moves work out of loops, and drops what of them can be done without"),
       named<with_rules<softmax_rules>>("softmax", softmax_rules().doc),
       named<with_rules<fma_rules>>("fma", fma_rules().doc),
   };

@@ -12,6 +12,8 @@ namespace {
 
 using Renames = std::map<NodeId, NodeId>;
 
+bool unused(Loop& loop, Outside&, const char*) { return loop.prune(); }
+
 // One step is its body.
 bool one_step(Loop& loop, Outside& outside, const char* name) {
   if (loop.length != 1) return false;
@@ -223,6 +225,7 @@ bool plain_emissions(Loop& loop, Outside& outside, const char* name) {
 
 std::vector<LoopRuleInfo> loop_input_rules() {
   return {
+      {{"loops", "loop-unused", "results that nobody picks, carries that nothing picked depends on, and inputs that nothing reads go", ""}, unused},
       {{"loops", "loop-one-step", "a scan of length 1 is its body", ""}, one_step},
       {{"loops", "loop-unchanged-carry", "a carry that each step hands on as it is, is a constant", ""}, unchanged_carry},
       {{"loops", "loop-equal-carries", "carries that begin alike and go on alike are one", ""}, equal_carries},
