@@ -113,7 +113,7 @@ TEST_CASE("compiled steps of random graphs and their gradients agree with the in
   std::vector<std::pair<uint64_t, std::string>> failures;
   auto options_of = [](uint64_t seed) {
     return test::RandomGraphOptions{.seed = seed, .operations = 6 + static_cast<int>(seed % 14), .element = seed % 2 ? Element::F32 : Element::F64,
-                                    .gradients = true, .wide = seed % 4 == 0, .scans = seed % 3 == 1 ? 2 : 0, .allow = {}};
+                                    .gradients = true, .wide = seed % 4 == 0, .allow = {}};
   };
   auto work = [&] {
     for (uint64_t seed; (seed = next++) < count;) {
