@@ -60,5 +60,6 @@ class Rewriter {
 Graph without_stop_gradient(Graph&& graph, Ledger& ledger);
 Graph merge_common(Graph&& graph, Ledger& ledger);
 Graph without_dead_code(Graph&& graph, Ledger& ledger);
+Graph simplify_loops(Graph&& graph, Ledger& ledger);
 
 }  // namespace gradc::rewrite

@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "compiler/graph/scan.h"
 #include "compiler/rewrite/engine.h"
+#include "compiler/rewrite/loop.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
@@ -28,7 +30,7 @@ Graph with_bodies(Pass pass, Graph&& graph, Ledger& ledger) {
     int64_t before = ledger.total();
     body = with_bodies(pass, std::move(body), ledger);
     result.provenance = std::exchange(body.provenance, {});
-    if (ledger.total() != before || body.size() != n.body->size()) n.body = std::make_shared<const Graph>(std::move(body));
+    if (ledger.total() != before || !same_computation(body, *n.body)) n.body = std::make_shared<const Graph>(std::move(body));
   }
   return result;
 }
@@ -61,6 +63,7 @@ const std::vector<NamedPass>& passes() {
       named<with_rules<stability_rules>>("stability", stability_rules().doc),
       named<with_rules<shape_rules>>("shape", shape_rules().doc),
       named<without_dead_code>("dead-code", "drops what no output needs"),
+      named<simplify_loops>("loops", "moves work out of loops, and drops what of them can be done without"),
       named<with_rules<softmax_rules>>("softmax", softmax_rules().doc),
       named<with_rules<fma_rules>>("fma", fma_rules().doc),
   };
@@ -128,6 +131,7 @@ const std::vector<RewriteRule>& rewrite_rules() {
     for (const rewrite::RuleSet* set : rewrite::rule_sets()) {
       for (const rewrite::Rule& rule : set->rules) rules.push_back({set->name, rule.name, rule.identity, rule.caveat});
     }
+    for (const rewrite::LoopRuleInfo& rule : rewrite::loop_rules()) rules.push_back(rule.info);
     return rules;
   }();
   return list;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "compiler/rewrite/loop.h"
 #include "compiler/rewrite/rewrite.h"
 #include "tests/rewrite/instances.h"
 
@@ -174,6 +175,11 @@ TEST_CASE("every rule says what it is, once") {
     CHECK(bool(rule->replacement) != bool(rule->build));
     if (rule->accuracy != Accuracy::Exact) CHECK(std::string(rule->caveat).size() > 3);
     CHECK(table.find(std::string("| ") + rule->name + " | " + set->name + " |") != std::string::npos);
+  }
+  for (const rewrite::LoopRuleInfo& rule : rewrite::loop_rules()) {
+    CHECK(names.insert(rule.info.name).second);
+    CHECK(std::string(rule.info.identity).size() > 3);
+    CHECK(table.find(std::string("| ") + rule.info.name + " | loops |") != std::string::npos);
   }
   CHECK(names.size() == rewrite_rules().size());
 }
