@@ -17,9 +17,9 @@ std::string counted(double n) {
   return fmt::format("{:.0f}", n);
 }
 
-std::string epoch_counter(int64_t epoch, int64_t epochs) {
-  if (epochs == 0) return fmt::format("epoch {}", epoch);
-  return fmt::format("epoch {:>{}}/{}", epoch, fmt::formatted_size("{}", epochs), epochs);
+std::string counter(const char* what, int64_t done, int64_t all) {
+  if (all == 0) return fmt::format("{} {}", what, done);
+  return fmt::format("{} {:>{}}/{}", what, done, fmt::formatted_size("{}", all), all);
 }
 
 }  // namespace
@@ -37,7 +37,7 @@ int terminal_columns(int fd) {
 }
 
 std::string progress_line(const Progress& p, int columns) {
-  std::string left = epoch_counter(p.epoch, p.epochs) + "  [";
+  std::string left = counter("epoch", p.epoch, p.epochs) + "  [";
   std::string right = fmt::format("]  {}/{}  loss {:.4g}  {} rows/s", p.step, p.steps, p.loss, counted(p.rows_per_second));
   int room = columns - 1 - static_cast<int>(left.size() + right.size());
   if (room < 4) return (left + right).substr(0, static_cast<size_t>(std::max(0, columns - 1)));
@@ -46,14 +46,14 @@ std::string progress_line(const Progress& p, int columns) {
   return left + std::string(static_cast<size_t>(done), '#') + std::string(static_cast<size_t>(width - done), '-') + right;
 }
 
-std::string epoch_line(const EpochReport& r, int64_t epochs) {
+std::string epoch_line(const EpochReport& r, int64_t epochs, int64_t steps) {
   auto list = [](const Metrics& metrics) {
     std::string out;
-    for (const auto& [name, value] : metrics) out += fmt::format("  {} {:<7.4g}", name, value);
-    return out;
+    for (const auto& [name, value] : metrics) out += fmt::format("{}{} {:<7}", out.empty() ? "" : "  ", name, fmt::format("{:.4g}", value));
+    return out.substr(0, out.find_last_not_of(' ') + 1);
   };
-  std::string line = epoch_counter(r.epoch, epochs) + list(r.train);
-  if (!r.test.empty()) line += "  | test" + list(r.test);
+  std::string line = (epochs == 0 && steps > 0 ? counter("step", r.step, steps) : counter("epoch", r.epoch, epochs)) + "  " + list(r.train);
+  if (!r.test.empty()) line += "  | test " + list(r.test);
   return fmt::format("{}  {:.2f} s", line, r.seconds);
 }
 

@@ -28,7 +28,8 @@ class ProgressBar {
 
 // "epoch  3/30  [########----]  412/1120  loss 0.2134  61k rows/s", cut to `columns`.
 std::string progress_line(const Progress& progress, int columns);
-// "epoch  3/30  loss 0.2134  accuracy 0.9412 | test loss 0.2513  accuracy 0.9301  1.2 s"
-std::string epoch_line(const EpochReport& report, int64_t epochs);
+// "epoch  3/30  loss 0.2134  accuracy 0.9412  | test loss 0.2513  accuracy 0.9301  1.2 s"; "step  300/5000 ..." where a run is
+// counted in steps (epochs is 0).
+std::string epoch_line(const EpochReport& report, int64_t epochs, int64_t steps);
 
 }  // namespace gradc

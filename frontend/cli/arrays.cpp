@@ -75,6 +75,8 @@ Elaboration with_gradients(Session& session, ElaborateRequest request, Elaborati
   return meaning;
 }
 
+}  // namespace
+
 // Names first: the shapes of an input with a wrong name would leave a dimension unbound, which is a worse message.
 std::map<Symbol, int64_t> dims_of_given(Session& session, const NamedArrays& inputs) {
   std::vector<std::string> known;
@@ -87,8 +89,6 @@ std::map<Symbol, int64_t> dims_of_given(Session& session, const NamedArrays& inp
   session.stop_on_errors();
   return bind_dims(session, types);
 }
-
-}  // namespace
 
 GivenArrays read_given(Session& session, const ArrayOptions& options) {
   GivenArrays given;

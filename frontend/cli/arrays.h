@@ -15,6 +15,8 @@ GivenArrays read_given(Session& session, const ArrayOptions& options);
 
 // Checks names, shapes and element types against the model, with both sides in the message; stops on errors.
 void check_inputs(Session& session, const NamedArrays& given, const std::vector<InputInfo>& inputs);
+// The sizes of the model's free dimensions for these inputs; names and shapes that are not the model's stop it.
+std::map<Symbol, int64_t> dims_of_given(Session& session, const NamedArrays& inputs);
 void check_variables(Session& session, const NamedArrays& given, const Elaboration& meaning);
 
 // What a step that should update does in a model without an optimiser: nothing, or every gradient becomes an output, so that

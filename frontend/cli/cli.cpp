@@ -46,6 +46,9 @@ struct CommandLine {
   CLI::App app{"gradc compiles network descriptions to native training steps, and shows the gradient.", "gradc"};
   TrainVerb train_verb;
   RunVerb run_verb;
+  EvalVerb eval_verb;
+  PredictVerb predict_verb;
+  GenerateVerb generate_verb;
   InspectVerb inspect_verb;
   CheckVerb check_verb;
   BenchVerb bench_verb;
@@ -60,6 +63,9 @@ struct CommandLine {
       return fmt::format("gradc: error: {}\nTry '{} --help'.\n", e.what(), a->get_parent() ? a->get_parent()->get_name() + " " + a->get_name() : a->get_name());
     });
     add_train();
+    add_eval();
+    add_predict();
+    add_generate();
     add_run();
     add_inspect();
     add_check();
@@ -76,6 +82,49 @@ struct CommandLine {
     verb->add_flag("--quiet", train_verb.quiet, "print nothing but the result");
     verb->footer("Example: gradc train examples/digits.grad --set train.epochs=5 --out runs/digits");
     verb->callback([this] { chosen = [this] { return train(train_verb); }; });
+  }
+
+  static void add_checkpoint(CLI::App* verb, std::string& to) {
+    verb->add_option("--checkpoint", to, "checkpoint.safetensors of a training run")->type_name("FILE")->required();
+  }
+
+  void add_eval() {
+    CLI::App* verb = app.add_subcommand("eval", "metrics of a checkpoint on the test data of the train block");
+    add_model_options(verb, eval_verb.model);
+    add_json(verb, eval_verb.model);
+    add_checkpoint(verb, eval_verb.checkpoint);
+    verb->add_option("--on", eval_verb.on, "test or train: which rows (default: test where there are any)")->check(CLI::IsMember({"test", "train"}))->type_name("ROWS");
+    verb->footer("Example: gradc eval examples/digits.grad --checkpoint runs/digits/checkpoint.safetensors");
+    verb->callback([this] { chosen = [this] { return eval(eval_verb); }; });
+  }
+
+  void add_predict() {
+    CLI::App* verb = app.add_subcommand("predict", "values of a trained model for any number of new rows");
+    add_model_options(verb, predict_verb.model);
+    add_json(verb, predict_verb.model);
+    add_checkpoint(verb, predict_verb.arrays.checkpoint);
+    verb->add_option("--input", predict_verb.arrays.input, "an input from a .npy, .npz or .safetensors file")->type_name("NAME=FILE")->expected(1)->allow_extra_args(false)->take_all();
+    verb->add_option("--inputs", predict_verb.arrays.inputs, "all inputs from one .npz or .safetensors file")->type_name("FILE");
+    verb->add_option("--output", predict_verb.outputs, "what to compute: logits, \"argmax(logits)\"")->type_name("EXPR")->expected(1)->allow_extra_args(false)->take_all()->required();
+    verb->add_option("--save", predict_verb.save, "write the values to a .npz or .safetensors file")->type_name("FILE");
+    verb->footer("Inputs that the outputs do not need, such as labels, may be left out.\n"
+                 "Example: gradc predict examples/digits.grad --checkpoint runs/digits/checkpoint.safetensors --input image=x.npy --output \"argmax(logits)\" --save out.npz");
+    verb->callback([this] { chosen = [this] { return predict(predict_verb); }; });
+  }
+
+  void add_generate() {
+    CLI::App* verb = app.add_subcommand("generate", "new text from a model that is trained on text(...)");
+    add_model_options(verb, generate_verb.model);
+    add_json(verb, generate_verb.model);
+    add_checkpoint(verb, generate_verb.checkpoint);
+    verb->add_option("--prompt", generate_verb.prompt, "how the text begins")->type_name("TEXT");
+    verb->add_option("--length", generate_verb.length, "bytes to add (200)")->type_name("N")->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+    verb->add_option("--temperature", generate_verb.temperature, "below 1 more likely bytes, above 1 more variety; 0: always the likeliest")->type_name("X")->check(CLI::Range(0.0, 1e6));
+    verb->add_option("--top-k", generate_verb.top_k, "only among the K likeliest bytes")->type_name("K")->check(CLI::Range(int64_t{1}, int64_t{256}));
+    verb->add_option("--logits", generate_verb.logits, "the value whose softmax is the next byte's distribution (logits)")->type_name("EXPR");
+    verb->footer("The same seed gives the same text.\n"
+                 "Example: gradc generate examples/char_lstm.grad --checkpoint runs/lstm/checkpoint.safetensors --prompt \"The \" --temperature 0.8 --seed 1");
+    verb->callback([this] { chosen = [this] { return generate(generate_verb); }; });
   }
 
   void add_run() {

@@ -51,6 +51,22 @@ struct RunVerb {
   bool train = false;
   int64_t step = 0;
 };
+struct EvalVerb {
+  ModelOptions model;
+  std::string checkpoint, on;  // "test", "train", or empty: the test data where there are any
+};
+struct PredictVerb {
+  ModelOptions model;
+  ArrayOptions arrays;
+  std::vector<std::string> outputs;
+  std::string save;
+};
+struct GenerateVerb {
+  ModelOptions model;
+  std::string checkpoint, prompt, logits = "logits";
+  int64_t length = 200, top_k = 0;
+  double temperature = 1;
+};
 struct InspectVerb {
   ModelOptions model;
   std::string stage = "graph", format = "text", wrt, only = "*";
@@ -74,6 +90,9 @@ struct FmtVerb {
 
 int train(const TrainVerb& verb);
 int run(const RunVerb& verb);
+int eval(const EvalVerb& verb);
+int predict(const PredictVerb& verb);
+int generate(const GenerateVerb& verb);
 int inspect(const InspectVerb& verb);
 int check(const CheckVerb& verb);
 int bench(const BenchVerb& verb);

@@ -37,6 +37,7 @@ class Session : public Messages {
   Symbol model;                      // what the verbs work on
   CompileOptions compile_options;
 
+  const std::string& file() const { return options_.file; }
   // Where data files are looked for first (--data).
   const std::vector<std::string>& data_folders() const { return options_.data; }
   ThreadPool& pool();

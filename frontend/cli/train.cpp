@@ -8,11 +8,10 @@
 #include <nlohmann/json.hpp>
 
 #include "compiler/support/error.h"
-#include "frontend/cli/data.h"
+#include "frontend/cli/steps.h"
 #include "runtime/checkpoint.h"
 #include "runtime/files.h"
 #include "runtime/terminal.h"
-#include "runtime/trainer.h"
 
 namespace gradc::cli {
 namespace {
@@ -76,91 +75,33 @@ class RunFolder {
 
 class TrainVerbRunner {
  public:
-  explicit TrainVerbRunner(const TrainVerb& verb) : verb_(verb), session_(verb.model), folder_(verb.out) {
-    if (!session_.program->train()) {
-      session_.diagnostics.report_at(DiagnosticKind::NoTrainBlock, verb.model.file);
-      throw Stop{user_error};
-    }
-    spec_ = &*session_.program->train();
-  }
+  explicit TrainVerbRunner(const TrainVerb& verb) : verb_(verb), session_(verb.model), folder_(verb.out), steps_(session_, true), spec_(&steps_.spec()) {}
 
   int run() {
-    load();
     TrainOptions options = make_options();
     prepare_variables(options);
     announce(options);
     auto old_handler = std::signal(SIGINT, on_interrupt);
-    TrainResult result = gradc::train(train_, test_, options, [this](bool training, int64_t rows) -> StepRunner& { return *step(training, rows).runner; }, hooks(options));
+    TrainResult result = gradc::train(steps_.training_rows(), steps_.test_rows(), options, steps_.factory(), hooks(options));
     std::signal(SIGINT, old_handler);
     return finish(result);
   }
 
  private:
-  void load() {
-    batch_dim_ = batch_dim(session_.program->signature(session_.model, session_.diagnostics));
-    session_.stop_on_errors();
-    if (spec_->data) data_ = std::make_unique<Source>(session_, *spec_->data);
-    if (spec_->test) test_data_ = std::make_unique<Source>(session_, *spec_->test);
-    if (data_) {
-      auto [training, held_out] = data_->parts(spec_->test ? 0 : spec_->test_share);
-      train_ = data_->feed(std::move(training));
-      if (!spec_->test && held_out.rows > 0) test_ = data_->feed(std::move(held_out));
-    }
-    if (test_data_) test_ = test_data_->feed(test_data_->data());
-    if (batch_dim_ && data_ && !data_->drawn() && train_.data.rows == 0) {
-      session_.diagnostics.report_at(DiagnosticKind::NoRows, data_->place());
-      throw Stop{user_error};
-    }
-    // Labels are checked before the first step, on all rows, held-out ones included.
-    const Elaboration& meaning = step(true, batch_rows()).meaning;
-    for (Source* source : {data_.get(), test_data_.get()}) {
-      if (source) source->check_indices(meaning.inputs);
-    }
-  }
-
-  int64_t batch_rows() const {
-    int64_t rows = std::max<int64_t>(1, train_.data.rows);
-    return spec_->batch ? std::min(*spec_->batch, rows) : rows;
-  }
-
-  // Sizes of the model's dimensions where so many rows are seen at once.
-  std::map<Symbol, int64_t> dims(bool training, int64_t rows) {
-    Source* source = !training && test_data_ ? test_data_.get() : data_.get();
-    if (!source) return {};
-    auto dims = bind_dims(session_, source->types(rows));
-    auto drawn = dims.find(batch_dim_);
-    if (source->drawn() && spec_->batch && drawn != dims.end() && drawn->second != *spec_->batch) {
-      session_.diagnostics.report(DiagnosticKind::BatchOfDraws, source->spec().span, *spec_->batch, drawn->second).note("leave one of the two out");
-      throw Stop{user_error};
-    }
-    return dims;
-  }
-
-  Step& step(bool training, int64_t rows) {
-    auto [it, fresh] = steps_.try_emplace({training, rows});
-    if (fresh) {
-      ElaborateRequest request = session_.request(training, training);
-      request.dims = dims(training, rows);
-      request.epoch_steps = std::max<int64_t>(1, steps_per_epoch(train_.data.rows, batch_rows(), spec_->keep_remainder));
-      it->second = session_.build(session_.elaborate(request));
-    }
-    return it->second;
-  }
-
   TrainOptions make_options() {
     TrainOptions options;
-    options.batch = batch_rows();
+    options.batch = steps_.batch_rows();
     options.epochs = spec_->epochs;
     options.steps = spec_->steps;
     options.every = spec_->every;
     options.keep_remainder = spec_->keep_remainder;
     options.seed = session_.seed;
-    for (Symbol m : step(true, batch_rows()).meaning.metrics) options.metrics.push_back(m.str());
+    options.metrics = steps_.metrics();
     return options;
   }
 
   void prepare_variables(TrainOptions& options) {
-    session_.initialize(step(true, batch_rows()).meaning);
+    session_.initialize(steps_.main().meaning);
     if (!verb_.resume || !folder_.has_checkpoint()) return;
     auto info = load_checkpoint(folder_.checkpoint(), session_.variables(), session_.diagnostics);
     session_.stop_on_errors();
@@ -177,17 +118,14 @@ class TrainVerbRunner {
 
   void announce(const TrainOptions& options) {
     if (verb_.model.json || verb_.quiet) return;
-    const Elaboration& meaning = step(true, batch_rows()).meaning;
-    int64_t count = 0, batch = options.batch;
-    for (const InputInfo& i : meaning.inputs) {
-      if (batch_dim_ && !i.dims.empty() && i.dims[0] == batch_dim_) batch = i.type.size(0);  // also where points are drawn
-    }
+    const Elaboration& meaning = steps_.main().meaning;
+    int64_t count = 0, rows = steps_.training_rows().data.rows, tested = steps_.test_rows().data.rows;
     for (const ParameterInfo& p : meaning.parameters) count += p.type.count();
-    std::string rows = train_.data.rows == 0 ? "" : fmt::format("{} rows to train on, ", train_.data.rows);
-    if (test_.data.rows > 0) rows += fmt::format("{} {}, ", test_.data.rows, test_data_ ? "to test on" : "held out");
+    std::string text = rows == 0 ? "" : fmt::format("{} rows to train on, ", rows);
+    if (tested > 0) text += fmt::format("{} {}, ", tested, steps_.has_test_source() ? "to test on" : "held out");
     int threads = session_.pool().threads();
     fmt::print("{}: {} parameters in {} tensors\n{}batches of {}, {} on {} thread{}\n", session_.sources.file(spec_->span.file).name, count,
-               meaning.parameters.size(), rows, batch, gradc::name(session_.element), threads, threads == 1 ? "" : "s");
+               meaning.parameters.size(), text, steps_.rows_at_once(), gradc::name(session_.element), threads, threads == 1 ? "" : "s");
     if (options.start.step > 0) fmt::print("resumed after {} epochs, step {}\n", options.start.epoch, options.start.step);
     std::fflush(stdout);
   }
@@ -212,8 +150,8 @@ class TrainVerbRunner {
     TrainHooks hooks;
     if (!verb_.model.json && !verb_.quiet) hooks.progress = [this](const Progress& p) { bar_.draw(p); };
     hooks.stop = [] { return interrupt_requested != 0; };
-    int64_t epochs = options.epochs.value_or(0);
-    hooks.report = [this, epochs](const EpochReport& report, const Position& at) {
+    int64_t epochs = options.epochs.value_or(0), steps = options.steps.value_or(0);
+    hooks.report = [this, epochs, steps](const EpochReport& report, const Position& at) {
       bar_.clear();
       if (verb_.model.json || folder_) {
         ordered_json e = event("epoch", report);
@@ -221,7 +159,7 @@ class TrainVerbRunner {
         save(at, false);
         folder_.add(e);
       }
-      if (!verb_.model.json && !verb_.quiet) fmt::print("{}\n", epoch_line(report, epochs));
+      if (!verb_.model.json && !verb_.quiet) fmt::print("{}\n", epoch_line(report, epochs, steps));
       std::fflush(stdout);
       done_ = report;
     };
@@ -257,11 +195,8 @@ class TrainVerbRunner {
   const TrainVerb& verb_;
   Session session_;
   RunFolder folder_;
-  const TrainSpec* spec_ = nullptr;
-  Symbol batch_dim_;
-  std::unique_ptr<Source> data_, test_data_;
-  Feed train_, test_;
-  std::map<std::pair<bool, int64_t>, Step> steps_;
+  Steps steps_;
+  const TrainSpec* spec_;
   ProgressBar bar_;
   EpochReport done_;
   std::optional<std::chrono::steady_clock::time_point> saved_;

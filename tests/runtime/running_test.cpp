@@ -310,3 +310,11 @@ TEST_CASE("the progress line fits the terminal") {
   for (int columns : {20, 40, 60, 80, 200}) CHECK(static_cast<int>(progress_line(p, columns).size()) < columns);
   CHECK(progress_line(p, 80) == "epoch  3/30  [##########-------------------]  412/1120  loss 0.2134  61k rows/s");
 }
+
+TEST_CASE("a report says where training is and what it has reached") {
+  EpochReport r{3, 300, {{"loss", 0.21341}, {"accuracy", 0.94}}, {{"loss", 0.25}}, 1.234};
+  CHECK(epoch_line(r, 30, 0) == "epoch  3/30  loss 0.2134   accuracy 0.94  | test loss 0.25  1.23 s");
+  CHECK(epoch_line(r, 0, 5000) == "step  300/5000  loss 0.2134   accuracy 0.94  | test loss 0.25  1.23 s");
+  r.test.clear();
+  CHECK(epoch_line(r, 0, 0) == "epoch 3  loss 0.2134   accuracy 0.94  1.23 s");
+}
