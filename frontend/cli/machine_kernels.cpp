@@ -27,7 +27,7 @@ Stmt constant(ValueId value, double number, Element element) {
 Stmt fma(ValueId value, ValueId a, ValueId b, ValueId c, Element element) {
   return {.kind = StmtKind::Compute, .value = value, .op = ScalarOp::Fma, .type = element, .args = {a, b, c}};
 }
-Stmt sum(ValueId value, ValueId of, Element element) {
+Stmt sum_stmt(ValueId value, ValueId of, Element element) {
   return {.kind = StmtKind::Reduce, .value = value, .type = element, .args = {of, -1, -1}, .combiner = Combiner::Sum};
 }
 
@@ -71,12 +71,12 @@ KernelBody fma_body(Element element, int64_t blocks) {
       chain[i] = next++;
     }
   }
-  s.push_back(sum(next, chain[0], element));
+  s.push_back(sum_stmt(next, chain[0], element));
   return repeated_sum(fmt::format("fma_{}", name(element)), element, blocks, repeats, n, std::move(s), 1);
 }
 
 KernelBody read_body(std::string name, int64_t blocks, int64_t repeats, int64_t n, bool shared) {
-  std::vector<Stmt> s{load(0, 0, {shared ? 0 : n, 0, 1}, Element::F32), sum(1, 0, Element::F32)};
+  std::vector<Stmt> s{load(0, 0, {shared ? 0 : n, 0, 1}, Element::F32), sum_stmt(1, 0, Element::F32)};
   return repeated_sum(std::move(name), Element::F32, blocks, repeats, n, std::move(s), 8);
 }
 
