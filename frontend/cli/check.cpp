@@ -113,7 +113,7 @@ class Checker {
         Difference d = differentiate([&](double s) { return loss_at(result.loss, values, base, direction, s); }, size);
         std::copy(base.begin(), base.end(), values);
         if (d.kink) ++result.kinks;
-        else result.max_rel_err = std::max(result.max_rel_err, relative(expected, d.value, scale)), ++result.compared;
+        else result.max_rel_err = std::max(result.max_rel_err, d.error_of(expected, scale)), ++result.compared;
       };
       // Differences are measured against the element, or a thousandth of the parameter's largest gradient where the element
       // itself is smaller: below that, rounding of the loss is all there is to see.

@@ -90,7 +90,7 @@ class RuleCheck {
           1.0);
       values_.at(input_name(input)) = base;
       if (d.kink) ++result.kinks;
-      else result.max_rel_err = std::max(result.max_rel_err, relative(expected, d.value, std::max(1e-3 * largest, 1e-9))), ++result.compared;
+      else result.max_rel_err = std::max(result.max_rel_err, d.error_of(expected, std::max(1e-3 * largest, 1e-9))), ++result.compared;
     }
   }
 

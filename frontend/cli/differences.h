@@ -35,6 +35,11 @@ inline double relative(double a, double b, double scale) {
 struct Difference {
   double value = 0, spread = INFINITY;
   bool kink = false;
+  double rounding = 0;  // what rounding of f alone may do to the value
+
+  // Relative to the larger of both and the scale. A difference that rounding explains is none: where the derivative is 0 by cancellation
+  // (of the bias of attention's keys, say), rounding is all there is to see.
+  double error_of(double expected, double scale) const { return std::abs(expected - value) <= rounding ? 0 : relative(expected, value, scale); }
 };
 
 template <class F>
@@ -46,7 +51,7 @@ Difference differentiate(F f, double size) {
     double wide = (up - down) / (2 * h), narrow = (half_up - half_down) / h;
     // Truncation shows as the disagreement of the two; rounding grows as the step shrinks.
     double spread = std::abs(wide - narrow) + 4e-16 * std::abs(at_zero) / h;
-    if (spread < best.spread) best = {(4 * narrow - wide) / 3, spread, false};
+    if (spread < best.spread) best = {(4 * narrow - wide) / 3, spread, false, 3.6e-15 * std::abs(at_zero) / h};  // 16 units in the last place
   }
   // A kink between -h and h: the slopes of the two sides differ and go on differing as h shrinks.
   double h = 1e-6 * size;

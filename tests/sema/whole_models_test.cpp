@@ -14,7 +14,7 @@ namespace {
 Elaborated step_of(const std::string& name) {
   ElaborateRequest r;
   r.update = true;
-  r.dims = {{"N", 2}, {"M", 3}};
+  r.dims = {{"N", 2}, {"M", 3}, {"T", 8}};
   Elaborated e(read_text("tests/sema/models/" + name + ".grad"), r, {}, name + ".grad");
   INFO(e.messages());
   REQUIRE(e.result);
@@ -43,7 +43,7 @@ size_t updates(const Elaborated& e) {
 
 TEST_CASE("whole models: ResNet-20") {
   Elaborated e = step_of("resnet20");
-  for (const char* p : {"x.W", "x.1.gamma", "x[0][0].a.W", "x[0][0].a.1.gamma", "x[1][0].skip.W", "x[2][2].b.1.beta", "logits.1.W"}) {
+  for (const char* p : {"x.W", "x.1.gamma", "x[0][0].a.W", "x[0][0].a.1.gamma", "x[1][0].skip.W", "x[2][2].b.1.beta", "logits.W"}) {
     INFO(p);
     CHECK(owns(e, p));
   }
@@ -66,6 +66,11 @@ TEST_CASE("whole models: a physics-informed network has one set of parameters, c
   CHECK(paths(e).size() == 8);
   CHECK(owns(e, "net.0.W"));
   CHECK(owns(e, "net.6.b"));
+}
+
+TEST_CASE("whole models: a recurrence written out") {
+  Elaborated e = step_of("char_lstm");
+  CHECK(paths(e) == std::vector<std::string>{"h.table", "h.1.Wx", "h.1.Wh", "h.1.b", "logits.W", "logits.b"});
 }
 
 TEST_CASE("whole models: two networks against each other") {
