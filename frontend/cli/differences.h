@@ -37,9 +37,9 @@ struct Difference {
   bool kink = false;
   double rounding = 0;  // what rounding of f alone may do to the value
 
-  // Relative to the larger of both and the scale. A difference that rounding explains is none: where the derivative is 0 by cancellation
-  // (of the bias of attention's keys, say), rounding is all there is to see.
-  double error_of(double expected, double scale) const { return std::abs(expected - value) <= rounding ? 0 : relative(expected, value, scale); }
+  // Relative to the larger of both and the scale, but asking for no more than seven digits beyond what rounding leaves: where the
+  // derivative is 0 by cancellation (of the bias of attention's keys, say), rounding is all there is to see.
+  double error_of(double expected, double scale) const { return relative(expected, value, std::max(scale, 1e7 * rounding)); }
 };
 
 template <class F>
