@@ -34,13 +34,6 @@ std::vector<double> parse_sums(const std::string& text) {
   return sums;
 }
 
-// "h1.W.adam.m": OPTIMISER.STATE behind the path of another array.
-bool belongs_to_parameter(const std::string& name, const NamedArrays& arrays) {
-  size_t state = name.rfind('.');
-  size_t optimizer = state == std::string::npos || state == 0 ? state : name.rfind('.', state - 1);
-  return optimizer != std::string::npos && arrays.count(name.substr(0, optimizer)) != 0;
-}
-
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Variables& variables, const CheckpointInfo& info) {
@@ -56,15 +49,14 @@ void save_checkpoint(const std::string& path, const Variables& variables, const 
                                                          {"seed", std::to_string(info.seed)}}));
 }
 
-std::optional<CheckpointInfo> load_checkpoint(const std::string& path, Variables& variables, Diagnostics& diagnostics, OptimizerStates states) {
+std::optional<CheckpointInfo> load_checkpoint(const std::string& path, Variables& variables, Diagnostics& diagnostics,
+                                              const std::function<bool(const std::string&)>& passed_over) {
   auto bytes = read_file(path, diagnostics);
   if (!bytes) return std::nullopt;
   std::map<std::string, std::string> metadata;
   auto arrays = parse_safetensors(*bytes, path, diagnostics, &metadata);
   if (!arrays) return std::nullopt;
-  if (states == OptimizerStates::passed_over) {
-    std::erase_if(*arrays, [&](const auto& entry) { return !variables.has(entry.first) && belongs_to_parameter(entry.first, *arrays); });
-  }
+  if (passed_over) std::erase_if(*arrays, [&](const auto& entry) { return !variables.has(entry.first) && passed_over(entry.first); });
   bool good = true;
   std::vector<std::string> known;
   for (const auto& [name, entry] : variables.entries()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,12 +22,10 @@ struct CheckpointInfo {
 // Atomic: an older checkpoint of that name stays whole until the new one is complete. Throws EnvironmentError.
 void save_checkpoint(const std::string& path, const Variables& variables, const CheckpointInfo& info);
 
-// Whether the optimiser's states in a checkpoint ("h1.W.adam.m" of the parameter h1.W) are wanted: to go on training they are, to
-// use the model they are passed over.
-enum class OptimizerStates { wanted, passed_over };
-
-// Reports every variable that is missing in the file, unknown to the model or of another shape; then nothing is changed.
+// Reports every variable that is missing in the file, unknown to the model or of another shape; then nothing is changed. What is
+// no variable here, but of which `passed_over` is true, is none of those: states of optimisers where the model is only used,
+// parameters that a part of the model does without.
 std::optional<CheckpointInfo> load_checkpoint(const std::string& path, Variables& variables, Diagnostics& diagnostics,
-                                              OptimizerStates states = OptimizerStates::wanted);
+                                              const std::function<bool(const std::string&)>& passed_over = {});
 
 }  // namespace gradc

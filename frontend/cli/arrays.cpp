@@ -164,7 +164,7 @@ Step prepare(Session& session, ElaborateRequest request, const ArrayOptions& opt
     if (session.variables().has(name)) session.variables().set(name, array);
   }
   if (!options.checkpoint.empty()) {
-    load_checkpoint(options.checkpoint, session.variables(), session.diagnostics, request.update ? OptimizerStates::wanted : OptimizerStates::passed_over);
+    load_checkpoint(options.checkpoint, session.variables(), session.diagnostics, own_variables(step.meaning, !request.update));
     session.stop_on_errors();
   }
   if (source) load_first(session, *source, rows, *step.runner);

@@ -12,7 +12,7 @@ int eval(const EvalVerb& verb) {
   Session session(verb.model);
   Steps steps(session, false);
   session.initialize(steps.main().meaning);
-  auto info = load_checkpoint(verb.checkpoint, session.variables(), session.diagnostics, OptimizerStates::passed_over);
+  auto info = load_checkpoint(verb.checkpoint, session.variables(), session.diagnostics, own_variables(steps.main().meaning, true));
   session.stop_on_errors();
 
   const bool on_test = steps.has_test() && verb.on != "train";

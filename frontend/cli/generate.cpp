@@ -20,7 +20,7 @@ class Generator {
   int run() {
     find_window();
     build();
-    load_checkpoint(verb_.checkpoint, session_.variables(), session_.diagnostics, OptimizerStates::passed_over);
+    load_checkpoint(verb_.checkpoint, session_.variables(), session_.diagnostics, own_variables(step_.meaning, true));
     session_.stop_on_errors();
     std::string text = prompt();
     const size_t given = text.size();

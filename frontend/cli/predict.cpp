@@ -96,7 +96,7 @@ class Predictor {
 
   void initialize(const Step& step) {
     session_.initialize(step.meaning);
-    load_checkpoint(verb_.arrays.checkpoint, session_.variables(), session_.diagnostics, OptimizerStates::passed_over);
+    load_checkpoint(verb_.arrays.checkpoint, session_.variables(), session_.diagnostics, own_variables(step.meaning, true));
     session_.stop_on_errors();
     NamedArrays all = whole_;
     all.insert(by_row_.begin(), by_row_.end());

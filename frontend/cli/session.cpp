@@ -5,6 +5,7 @@
 #include <cstring>
 #include <cerrno>
 #include <fstream>
+#include <set>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -231,6 +232,18 @@ void Session::initialize(const Elaboration& meaning, const std::vector<std::stri
   StepRunner runner(make_plan(compiled), none, pool());
   runner.run(0, seed);
   for (const Output& o : compiled.typed.outputs) variables_.set(o.name.str(), runner.get(o.name.str()));
+}
+
+std::function<bool(const std::string&)> own_variables(const Elaboration& meaning, bool with_optimizer) {
+  std::set<std::string> parameters, states;
+  for (const ParameterInfo& p : meaning.parameters) parameters.insert(p.path.str());
+  for (const StateInfo& s : meaning.states) states.insert(s.path.str());
+  return [=](const std::string& name) {
+    if (parameters.count(name) || states.count(name)) return true;
+    const size_t state = name.rfind('.');
+    const size_t optimizer = state == std::string::npos || state == 0 ? std::string::npos : name.rfind('.', state - 1);
+    return with_optimizer && optimizer != std::string::npos && parameters.count(name.substr(0, optimizer)) != 0;
+  };
 }
 
 StepPlan make_plan(const Compiled& compiled) {

@@ -66,6 +66,10 @@ class Session : public Messages {
   Variables variables_;
 };
 
+// For load_checkpoint: the model's own parameters and states, which this part of it may do without, and, where the model is only
+// used and not trained, the states of its optimisers ("h1.W.adam.m" of h1.W).
+std::function<bool(const std::string&)> own_variables(const Elaboration& meaning, bool with_optimizer);
+
 StepPlan make_plan(const Compiled& compiled);
 // The processor that --cpu names; reports UnknownCpu and throws Stop where there is none.
 Target chosen_target(const ModelOptions& options, Diagnostics& diagnostics);
