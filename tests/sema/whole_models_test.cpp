@@ -15,6 +15,7 @@ Elaborated step_of(const std::string& name) {
   ElaborateRequest r;
   r.update = true;
   r.dims = {{"N", 2}, {"M", 3}, {"T", 8}};
+  r.epoch_steps = 100;
   Elaborated e(read_text("tests/sema/models/" + name + ".grad"), r, {}, name + ".grad");
   INFO(e.messages());
   REQUIRE(e.result);
