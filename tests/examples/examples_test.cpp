@@ -96,6 +96,7 @@ const Promise promises[] = {
     {"vae", {}, {"0", "1"}, "test", "loss", -any, 23},
     {"gan", {}, {"0", "1"}, "train", "distance", 0, 0.8},
     {"fashion/cnn", {"train.steps=40"}, {"0"}, "train", "accuracy", 0.5, 1},
+    {"physics/burgers", {"train.steps=600"}, {"0"}, "train", "loss", 0, 0.15},
     {"gru", {"train.steps=1000"}, {"0"}, "test", "loss", 0, 0.02},
     {"neural_ode", {"train.steps=500"}, {"0"}, "test", "loss", 0, 0.02},
     {"char_lstm", {"train.epochs=4"}, {"0"}, "test", "loss", 0, 2.7},
