@@ -255,13 +255,21 @@ bool Loop::prune() {
 std::vector<NodeId> Loop::finish(Outside& outside, ProvenanceId provenance, Symbol name) {
   ScanResults made;
   auto all = std::pair(sequences, constants);  // what is computed after the loop may read more than the loop does
-  if (!carries.empty() || !emissions.empty()) {
-    drop_unread_inputs();
-    std::vector<NodeId> operands;
-    for (const Carry& c : carries) operands.push_back(c.initial);
-    for (const std::vector<Input>* list : {&sequences, &constants}) {
-      for (const Input& in : *list) operands.push_back(in.outer);
+  drop_unread_inputs();
+  std::vector<NodeId> operands;
+  for (const Carry& c : carries) operands.push_back(c.initial);
+  for (const std::vector<Input>* list : {&sequences, &constants}) {
+    for (const Input& in : *list) operands.push_back(in.outer);
+  }
+  if (operands.empty()) {
+    // Nothing comes from outside: every step emits the same.
+    for (NodeId e : emissions) {
+      Expr value = once(e, outside, "loop-hoist-invariant");
+      std::vector<int64_t> sizes = value.sizes();
+      sizes.insert(sizes.begin(), length);
+      made.emissions.push_back(outside.make(body[e].provenance, "loop-hoist-invariant", [&] { return unreduce(value, {0}, sizes); }));
     }
+  } else if (!carries.empty() || !emissions.empty()) {
     outside.make(provenance, nullptr, [&] {
       made = scan(outside.builder(), operands, ordered_body(), carries.size(), sequences.size(), {length, reverse, recompute});
       outside.rebuild().out.edit(made.scan.id).name = name;
