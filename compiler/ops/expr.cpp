@@ -21,7 +21,8 @@ std::vector<int64_t> or_default(std::vector<int64_t> v, size_t n, int64_t value)
 
 template <class T>
 Expr source(GraphBuilder& b, const Type& type, Attrs attrs, std::vector<NodeId> operands = {}) {
-  return with_dims(Expr(b, b.add(op<T>(), std::move(operands), std::move(attrs))), type.dims);
+  const std::vector<Dim> dims = type.dims;  // the type may be that of a node, and nodes move as the graph grows
+  return with_dims(Expr(b, b.add(op<T>(), std::move(operands), std::move(attrs))), dims);
 }
 
 template <class T>
