@@ -65,32 +65,34 @@ class Checker {
     for (const ParameterResult& p : parameters_) request.outputs.push_back(gradient(p));
     gradients_ = session_.build(session_.elaborate(request));
     session_.initialize(gradients_.meaning);
-    fill_inputs(value_);
-    fill_inputs(gradients_);
+    fill_inputs();
     gradients_.runner->run(1, session_.seed);
   }
 
   static std::string gradient(const ParameterResult& p) { return fmt::format("grad({}, {})", p.loss, p.name); }
 
   // The first rows of the data. A model without data is checked on random inputs: numbers in [-1, 1), indices inside their range.
-  void fill_inputs(Step& step) {
+  void fill_inputs() {
+    const std::vector<InputInfo>& inputs = gradients_.meaning.inputs;
     if (source_) {
-      source_->check_indices(step.meaning.inputs);
-      return load_first(session_, *source_, rows_, *step.runner);
+      source_->check_indices(inputs);
+      for (Step* step : {&value_, &gradients_}) load_first(session_, *source_, rows_, *step->runner);
+      return;
     }
-    Draws draws(input_draws);
-    for (const InputInfo& input : step.meaning.inputs) {
+    for (const InputInfo& input : inputs) {
       Array a = Array::zeros(input.type.element, input.type.sizes());
       for (int64_t i = 0; i < a.count(); ++i) {
         switch (a.element) {
-          case Element::Int: a.as<int64_t>()[i] = draws.below(input.index_limit.value_or(2)); break;
-          case Element::Bool: a.as<uint8_t>()[i] = draws.uniform() < 0.5; break;
-          case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws.uniform() - 1); break;
-          case Element::F64: a.as<double>()[i] = 2 * draws.uniform() - 1; break;
+          case Element::Int: a.as<int64_t>()[i] = draws_.below(input.index_limit.value_or(2)); break;
+          case Element::Bool: a.as<uint8_t>()[i] = draws_.uniform() < 0.5; break;
+          case Element::F32: a.as<float>()[i] = static_cast<float>(2 * draws_.uniform() - 1); break;
+          case Element::F64: a.as<double>()[i] = 2 * draws_.uniform() - 1; break;
           case Element::None: break;
         }
       }
-      if (step.runner->has(input.name.str())) step.runner->set(input.name.str(), a);
+      for (Step* step : {&value_, &gradients_}) {
+        if (step->runner->has(input.name.str())) step->runner->set(input.name.str(), a);
+      }
     }
   }
 
@@ -230,7 +232,6 @@ class Checker {
   Session session_;
   std::unique_ptr<Source> source_;
   int64_t rows_ = 0;
-  static constexpr uint64_t input_draws = 0x696E707574;
   Draws draws_{0x6772616463};
   std::vector<std::string> losses_;
   Step value_, gradients_;
