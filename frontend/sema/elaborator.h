@@ -133,7 +133,7 @@ class Elaborator {
   Expr float_expr(const Value& v, SourceSpan at);            // integers and truth values become floats
   Value wrap(Expr e, bool weak = false) const { return TensorRef{e.id, weak, in_initial_}; }
   Expr constant_like(double value, Element element, const std::vector<Dim>& dims, SourceSpan at);
-  Expr broadcast_to(Expr x, const std::vector<Dim>& dims);
+  Expr broadcast_to(Expr x, std::vector<Dim> dims);
   // Operands brought to one element and one shape; `weak` tells whether the result is.
   struct Operands {
     std::vector<Expr> exprs;

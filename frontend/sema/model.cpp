@@ -103,6 +103,11 @@ std::optional<Elaboration> Elaborator::model(const ast::Model& model, const std:
   Frame frame;
   frame.kind = Frame::Model;
   frame.scope = inner_scope(world_.user);
+  // A function that the model declares holds the scope that holds it: the names go when the model is done.
+  struct Release {
+    ScopePtr scope;
+    ~Release() { scope->names.clear(); }
+  } release{frame.scope};
   FrameScope enter(*this, frame);
   declare_inputs(model);
   run(model.body);

@@ -157,7 +157,7 @@ Expr Elaborator::float_expr(const Value& v, SourceSpan at) {
   return t && !t->weak && is_float(type(*t).element) ? expr(v, at) : expr(v, at, model_element());
 }
 
-Expr Elaborator::broadcast_to(Expr x, const std::vector<Dim>& dims) {
+Expr Elaborator::broadcast_to(Expr x, std::vector<Dim> dims) {
   std::vector<int64_t> kept, axes, sizes;
   size_t lead = dims.size() - x.rank();
   for (size_t i = 0; i < x.rank(); ++i) {
