@@ -220,7 +220,7 @@ Expr indices(Generator& g, const std::vector<int64_t>& sizes, int64_t rows) {
 Expr draw_gather(Generator& g) {
   Expr x = g.some_float(1);
   int64_t axis = g.rng.below(rank_of(x));
-  Expr picks = indices(g, g.sizes_of_rank(g.rng.between(0, std::min<int64_t>(2, 5 - rank_of(x)))), x.size(uz(axis)));
+  Expr picks = indices(g, g.sizes_of_rank(g.rng.between(0, std::clamp<int64_t>(5 - rank_of(x), 0, 2))), x.size(uz(axis)));
   return gather(x, picks, axis);
 }
 
