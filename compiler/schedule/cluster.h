@@ -84,6 +84,7 @@ class Clusters {
   bool consistent(const Cluster& c) const;
   const Member* find(const Cluster& c, int item) const;
   int choose_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order) const;
+  int filled_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order, int best) const;
   std::vector<int> natural_order(const Cluster& c) const;
   int64_t shares(const Cluster& c, DimSet rows, int vector_dim) const;
   bool assign_stages(const Cluster& c, ClusterPlan& p) const;

@@ -9,6 +9,8 @@ namespace {
 
 // Rows longer than this, and too few to share among threads, are reduced block by block in a kernel of their own.
 constexpr int64_t longest_lone_row = 16384;
+// Operations per element from which on full vectors are worth collecting their elements for: about a sigmoid.
+constexpr double much_per_element = 16;
 constexpr int64_t enough_rows = 8;
 // Spaces up to this size sum their columns whole, one strip of columns a block; larger ones by blocks of rows, which read
 // memory in order.
@@ -99,6 +101,23 @@ int Clusters::choose_vector_dim(const Cluster& c, DimSet allowed, const std::vec
     auto at = static_cast<size_t>(d);
     double score = (votes[at] + 0.1) * static_cast<double>(std::min<int64_t>(c.extents[at], lanes));
     if (score >= most) most = score, best = d;
+  }
+  return best >= 0 ? filled_vector_dim(c, allowed, order, best) : best;
+}
+
+// A dim of two or three elements leaves half of the smallest register empty. Where much is computed per element (a sigmoid, say), that
+// costs more than collecting elements from a longer dim that lie apart.
+int Clusters::filled_vector_dim(const Cluster& c, DimSet allowed, const std::vector<int>& order, int best) const {
+  constexpr int64_t smallest = 4;
+  if (c.extents[static_cast<size_t>(best)] >= smallest) return best;
+  double operations = 0;
+  for (const Member& m : c.members) {
+    operations += work_.items[static_cast<size_t>(m.item)].cost;
+    allowed &= ~reduced_of(m) & dims_of(m);
+  }
+  if (operations < much_per_element) return best;
+  for (int d : order) {
+    if ((allowed & bit_of(d)) && c.extents[static_cast<size_t>(d)] >= smallest) best = d;
   }
   return best;
 }

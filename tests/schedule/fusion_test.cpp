@@ -157,6 +157,22 @@ TEST_CASE("a tiny net takes few kernels") {
   check_values(g);
 }
 
+TEST_CASE("rows of two: a sigmoid's lanes go down the rows, a plain sum's stay in order") {
+  for (bool costly : {true, false}) {
+    Model m;
+    Expr x = m.data("x", {64, 2}), bias = m.parameter("bias", {2});
+    Expr z = x + broadcast(bias, {1}, {64, 2});
+    m.output("y", costly ? sigmoid(z) : z * z);
+    Graph g = m.finished();
+    KernelProgram p = schedule(g, Target{});
+    INFO(text(p));
+    const Nest& n = std::get<Nest>(p[call(p, "y").body].form);
+    REQUIRE(n.vector_dim >= 0);
+    CHECK(n.dims[static_cast<size_t>(n.vector_dim)].extent == (costly ? 64 : 2));
+    check_values(g);
+  }
+}
+
 TEST_CASE("rows: layer normalisation and its gradients are two kernels and the finish of column sums") {
   Model m;
   int64_t rows = 96, n = 40;
