@@ -1,4 +1,4 @@
-// What every stage prints for the examples, held against files. GRADC_UPDATE=1 rewrites them; the reviewed difference is the test.
+// What every stage prints for the examples, held against files. --update rewrites them; the reviewed difference is the test.
 // Kernels, LLVM and assembly are printed for one fixed processor, so that the files are the same on every machine.
 #include <catch2/catch.hpp>
 

@@ -10,9 +10,10 @@
 namespace gradc::test {
 namespace {
 
-bool updating() {
+bool& updating() {
   const char* value = std::getenv("GRADC_UPDATE");
-  return value && std::string(value) == "1";
+  static bool on = value && std::string(value) == "1";
+  return on;
 }
 
 void write(const std::string& path, const std::string& text) {
@@ -51,9 +52,11 @@ std::string read_text(const std::string& relative) {
   return text.str();
 }
 
+void update_golden_files() { updating() = true; }
+
 void check_golden(const std::string& relative, const std::string& actual) {
   if (updating()) return write(source_path(relative), actual);
-  INFO("golden file " << relative << " (GRADC_UPDATE=1 rewrites it)");
+  INFO("golden file " << relative << " (--update rewrites it)");
   if (!std::filesystem::exists(source_path(relative))) FAIL("the golden file is missing; the text is:\n" << actual);
   std::string expected = read_text(relative);
   if (expected == actual) {
