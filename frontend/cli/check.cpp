@@ -67,6 +67,17 @@ class Checker {
     session_.initialize(gradients_.meaning);
     fill_inputs();
     gradients_.runner->run(1, session_.seed);
+    require_finite();
+  }
+
+  void require_finite() {
+    for (const std::string& loss : losses_) {
+      double value = gradients_.runner->scalar(loss);
+      if (std::isfinite(value)) continue;
+      auto& d = session_.diagnostics.report_at(DiagnosticKind::LossNotFinite, verb_.model.file, loss, std::isnan(value) ? "nan" : fmt::format("{}", value));
+      if (!source_) d.note("the model has no data, so its inputs are drawn from [-1, 1)");
+      throw Stop{user_error};
+    }
   }
 
   static std::string gradient(const ParameterResult& p) { return fmt::format("grad({}, {})", p.loss, p.name); }

@@ -24,22 +24,28 @@ class Draws {
   uint32_t counter_ = 0;
 };
 
+// Infinite where only one of the two is a finite number, so that a bound on it is never kept by a NaN.
 inline double relative(double a, double b, double scale) {
   if (std::isnan(a) && std::isnan(b)) return 0;
   if (a == b) return 0;
+  if (!std::isfinite(a) || !std::isfinite(b)) return INFINITY;
   return std::abs(a - b) / std::max({std::abs(a), std::abs(b), scale, 1e-300});
 }
 
 // d f(x + s v)/ds at s = 0 by central differences with one Richardson step. The step size is the one at which two halvings
 // agree best, so it is chosen without looking at the symbolic value.
 struct Difference {
-  double value = 0, spread = INFINITY;
+  double value = NAN, spread = INFINITY;
   bool kink = false;
   double rounding = 0;  // what rounding of f alone may do to the value
 
   // Relative to the larger of both and the scale, but asking for no more than seven digits beyond what rounding leaves: where the
   // derivative is 0 by cancellation (of the bias of attention's keys, say), rounding is all there is to see.
-  double error_of(double expected, double scale) const { return relative(expected, value, std::max(scale, 1e7 * rounding)); }
+  // A derivative that is no finite number, on either side, agrees with nothing.
+  double error_of(double expected, double scale) const {
+    if (!std::isfinite(expected) || !std::isfinite(value)) return INFINITY;
+    return relative(expected, value, std::max(scale, 1e7 * rounding));
+  }
 };
 
 template <class F>

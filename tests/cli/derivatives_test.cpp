@@ -49,3 +49,28 @@ TEST_CASE("jvp and hvp agree with derivatives by hand, and can be differentiated
   INFO(check.out << check.err);
   CHECK(check.code == 0);
 }
+
+TEST_CASE("check passes nothing that is no finite number") {
+  Workplace place;
+  place.write("nan_loss.grad", R"(
+model m(x: [N]) {
+    param w: [] = 1
+    loss = mean(log(w * x - 2))
+}
+)");
+  auto nan_loss = place.gradc({"check", "nan_loss.grad"});
+  CHECK(nan_loss.code == 1);
+  CHECK(nan_loss.err.find("'loss' is nan at the values it is checked at") != std::string::npos);
+  CHECK(nan_loss.err.find("its inputs are drawn from [-1, 1)") != std::string::npos);
+
+  // The loss is 1, but the slope of the root at 0 is infinite, and infinity times the 0 of the branch that is not taken is NaN.
+  place.write("nan_gradient.grad", R"(
+model m(x: [N]) {
+    param w: [] = 0
+    loss = mean(if w > 1 { sqrt(w) } else { 1 + 0 * w })
+}
+)");
+  auto nan_gradient = place.gradc({"check", "nan_gradient.grad"});
+  INFO(nan_gradient.out << nan_gradient.err);
+  CHECK(nan_gradient.code == 1);
+}
