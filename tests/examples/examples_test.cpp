@@ -50,7 +50,8 @@ TEST_CASE("symbolic and numeric gradients agree on every example") {
     INFO(file);
     std::vector<std::string> command{"check", file, "--json"};
     // A check evaluates the loss thousands of times, and 64 steps of recurrence show nothing that 8 do not.
-    if (file.ends_with("char_lstm.grad")) command.insert(command.end(), {"--set", "T=8"});
+    if (file.ends_with("char_lstm.grad") || file.ends_with("gru.grad")) command.insert(command.end(), {"--set", "T=8"});
+    if (file.ends_with("neural_ode.grad")) command.insert(command.end(), {"--set", "steps=5"});
     auto r = place.gradc(command);
     INFO(r.out << r.err);
     REQUIRE(r.code == 0);
@@ -67,12 +68,15 @@ TEST_CASE("every example trains, to a loss below where it began") {
   Workplace place;
   for (const std::string& file : examples()) {
     INFO(file);
-    auto r = place.gradc({"train", file, "--json", "--set", "train.steps=200"});
+    auto r = place.gradc({"train", file, "--json", "--threads", "1", "--set", file.ends_with("char_lstm.grad") ? "train.steps=60" : "train.steps=200"});
     INFO(r.err);
     REQUIRE(r.code == 0);
-    json end = last_event(r);
+    json begin = json::parse(r.out.substr(0, r.out.find('\n'))), end = last_event(r);
+    INFO(begin.dump() << "\n" << end.dump());
     CHECK(end["event"] == "end");
-    CHECK(std::isfinite(end["train"]["loss"].get<double>()));
+    for (const auto& [name, value] : end["train"].items()) CHECK(value.is_number());  // null where it is not finite
+    // Networks that play against each other have no loss that falls.
+    if (end["train"].contains("loss")) CHECK(end["train"]["loss"].get<double>() < begin["train"]["loss"].get<double>());
   }
 }
 
@@ -97,7 +101,7 @@ const Promise promises[] = {
     {"gan", {}, {"0", "1"}, "train", "distance", 0, 0.8},
     {"fashion/cnn", {"train.steps=40"}, {"0"}, "train", "accuracy", 0.5, 1},
     {"physics/burgers", {"train.steps=600"}, {"0"}, "train", "loss", 0, 0.15},
-    {"gru", {"train.steps=1000"}, {"0"}, "test", "loss", 0, 0.02},
+    {"gru", {"T=16", "train.steps=500"}, {"0"}, "test", "loss", 0, 0.02},
     {"neural_ode", {"train.steps=500"}, {"0"}, "test", "loss", 0, 0.02},
     {"char_lstm", {"train.epochs=4"}, {"0"}, "test", "loss", 0, 2.7},
 };
@@ -108,7 +112,7 @@ TEST_CASE("examples reach what they promise") {
   Workplace place;
   for (const Promise& p : promises) {
     for (const std::string& seed : p.seeds) {
-      std::vector<std::string> command{"train", source(fmt::format("examples/{}.grad", p.file)), "--json", "--seed", seed};
+      std::vector<std::string> command{"train", source(fmt::format("examples/{}.grad", p.file)), "--json", "--threads", "1", "--seed", seed};
       for (const std::string& setting : p.settings) command.insert(command.end(), {"--set", setting});
       auto r = place.gradc(command);
       INFO(p.file << " seed " << seed << ": " << r.err);
