@@ -64,7 +64,9 @@ class Clusters {
   void order_updates();
   void absorb_epilogues();
   bool comes_cheaper_later(int item, int user) const;
-  void merge_edges();
+  std::map<NodeId, std::vector<int>> readers() const;
+  std::vector<bool> sums_in_company() const;
+  void merge_edges(const std::function<bool(int)>& from_item);
   void merge_siblings();
   void merge_small();
   bool try_merge(int a, int b, Matching from_a);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "compiler/schedule/cluster.h"
 
@@ -12,6 +13,8 @@ constexpr int64_t small_kernel = 512;
 constexpr double small_work = 1024;
 // Kernels between two that are worth a merge are looked at as long as they are few.
 constexpr size_t most_between = 8;
+// Tensors of so many elements are better read once by one kernel than by each of two.
+constexpr int64_t worth_reading_once = 1024;
 
 bool is_pointwise(const Graph& g, NodeId n) { return g[n].op->kind == OpKind::Pointwise; }
 
@@ -180,9 +183,60 @@ bool Clusters::merge_with_between(const std::vector<int>& parts, int b) {
 void Clusters::merge_all() {
   if (!work_.fuse) return;
   absorb_epilogues();
-  merge_edges();
+  const std::vector<bool> guests = sums_in_company();
+  merge_edges([&](int from) { return !guests[static_cast<size_t>(from)]; });
   merge_siblings();
+  merge_edges([&](int from) { return guests[static_cast<size_t>(from)]; });
   merge_small();
+}
+
+// By value: the items that read all of it and may share a kernel with others that do.
+std::map<NodeId, std::vector<int>> Clusters::readers() const {
+  std::map<NodeId, std::vector<int>> out;
+  for (size_t i = 0; i < work_.items.size(); ++i) {
+    for (const Use& u : work_.items[i].uses) {
+      if (u.plain && work_.graph[u.node].type.count() >= worth_reading_once) out[u.node].push_back(static_cast<int>(i));
+    }
+  }
+  return out;
+}
+
+// By item: sums that only work on the sums themselves waits for (the gradients of biases and of a norm's gain and shift, and their
+// updates) and that another nest could take along, because it reads the same data. In one kernel with its update a sum has to be whole
+// and goes over the data alone; so it looks for company first.
+std::vector<bool> Clusters::sums_in_company() const {
+  const auto readers_of = readers();
+  std::vector<bool> guests(work_.items.size(), false);
+  auto points = [&](int i) {
+    const auto& extents = work_.items[static_cast<size_t>(i)].extents;
+    return std::accumulate(extents.begin(), extents.end(), int64_t{1}, std::multiplies<>());
+  };
+  auto has_company = [&](int sum, const Item& reads) {
+    for (const Use& u : reads.uses) {
+      auto others = readers_of.find(u.node);
+      if (!u.plain || others == readers_of.end()) continue;
+      for (int other : others->second) {
+        const int a = cluster_of(sum), b = cluster_of(other);
+        const Item& it = work_.items[static_cast<size_t>(other)];
+        if (a != b && it.fuses && it.kind == ItemKind::Nest && !is_contraction(clusters_[static_cast<size_t>(b)]) && !reaches(a, b, false) && !reaches(b, a, false)) return true;
+      }
+    }
+    return false;
+  };
+  for (size_t i = 0; i < work_.items.size(); ++i) {
+    const Item& item = work_.items[i];
+    const auto& users = users_[i];
+    const int64_t results = work_.graph[item.node].type.count();
+    if (item.kind != ItemKind::Nest || !item.reduces() || users.empty() || std::any_of(users.begin(), users.end(), [&](int u) { return points(u) > results; })) continue;
+    guests[i] = has_company(static_cast<int>(i), item);
+    // What is summed may be made from the data on the way.
+    for (const Use& u : item.uses) {
+      const int from = work_.item_of[u.node.at()];
+      const bool own = from >= 0 && is_pointwise(work_.graph, u.node) && users_[static_cast<size_t>(from)].size() == 1;
+      if (own && !guests[i]) guests[i] = has_company(static_cast<int>(i), work_.items[static_cast<size_t>(from)]);
+    }
+  }
+  return guests;
 }
 
 // Whether `user`, point-wise on `item`, is better computed where it is used: `item` is in memory in any case, because something that is not
@@ -269,12 +323,12 @@ bool Clusters::merge_edge(Edge& e) {
   return e.lone ? merge_along(e.from, e.to, *e.use) : merge_with_between(way.parts, b);
 }
 
-void Clusters::merge_edges() {
+void Clusters::merge_edges(const std::function<bool(int)>& from_item) {
   std::vector<Edge> edges;
   for (size_t i = 0; i < work_.items.size(); ++i) {
     for (const Use& u : work_.items[i].uses) {
       int from = work_.item_of[u.node.at()];
-      if (from < 0 || !u.plain) continue;
+      if (from < 0 || !u.plain || !from_item(from)) continue;
       const Type& t = work_.graph[u.node].type;
       edges.push_back({from, static_cast<int>(i), &u, t.count() * static_cast<int64_t>(byte_size(t.element))});
     }
@@ -296,13 +350,7 @@ void Clusters::merge_edges() {
 
 // Kernels that read the same large tensor at the same points read it once.
 void Clusters::merge_siblings() {
-  std::map<NodeId, std::vector<int>> readers;
-  for (size_t i = 0; i < work_.items.size(); ++i) {
-    for (const Use& u : work_.items[i].uses) {
-      if (u.plain && work_.graph[u.node].type.count() >= 1024) readers[u.node].push_back(static_cast<int>(i));
-    }
-  }
-  for (const auto& [node, items] : readers) {
+  for (const auto& [node, items] : readers()) {
     for (size_t i = 0; i < items.size(); ++i) {
       for (size_t j = 0; j < i; ++j) {
         int a = cluster_of(items[i]), b = cluster_of(items[j]);

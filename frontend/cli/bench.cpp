@@ -45,7 +45,7 @@ Distribution distribution(std::vector<double> v) {
 }
 
 // Times blocks of steps long enough for the clock, for about `seconds`. The batch stays, so a block is one call.
-Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double seconds) {
+Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double seconds, StatusLine& status) {
   auto block = [&](int64_t count) {
     const double ms = milliseconds([&] { runner.run(step + 1, seed, count); });
     step += count;
@@ -54,7 +54,12 @@ Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double
   double estimate = block(3);
   auto count = static_cast<int64_t>(std::clamp(20.0 / std::max(estimate, 1e-6), 1.0, 1e6));
   std::vector<double> times;
-  for (auto end = Clock::now() + std::chrono::duration<double>(seconds); times.size() < 3 || Clock::now() < end;) times.push_back(block(count));
+  const auto start = Clock::now();
+  auto spent = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  while (times.size() < 3 || spent() < seconds) {
+    times.push_back(block(count));
+    status.draw([&](int columns) { return task_line("timing steps", spent(), seconds, fmt::format("{:.1f}/{:.1f} s", spent(), seconds), columns); });
+  }
   return distribution(std::move(times));
 }
 
@@ -90,12 +95,15 @@ struct KernelRow {
   double ms, fastest_ms, flops, bytes;
 };
 
-std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed, double step_ms) {
+std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed, double step_ms, StatusLine& status) {
   const KernelProgram& program = step.compiled.kernels;
   KernelClock clock(program.instances.size());
   clock.attach(step.runner->frame());
   auto count = static_cast<int>(std::clamp(300.0 / std::max(step_ms, 1e-3), 3.0, 1000.0));
-  for (int i = 0; i < count; ++i) step.runner->run(++counter, seed);
+  for (int i = 0; i < count; ++i) {
+    step.runner->run(++counter, seed);
+    status.draw([&](int columns) { return task_line("timing kernels", i + 1, count, fmt::format("{}/{}", i + 1, count), columns); });
+  }
   KernelClock::detach(step.runner->frame());
   std::vector<KernelRow> rows;
   for (size_t k = 0; k < program.instances.size(); ++k) {
@@ -149,6 +157,37 @@ std::string duration(double ms) {
   return fmt::format("{:.2f} ms", ms);
 }
 
+void print_folded(const std::string& text, int indent, int elsewhere = 0) {
+  const int limit = line_limit(STDOUT_FILENO);
+  fmt::print("{}\n", folded(text, limit > 0 ? limit : elsewhere, indent));
+}
+
+// The table of kernels. A terminal too narrow for all of it gets short names and not the fastest times, which --json has.
+class KernelTable {
+ public:
+  KernelTable(const std::vector<KernelRow>& rows, int limit) : wide_(limit == 0 || limit >= widest + most_name) {
+    for (const KernelRow& k : rows) name_ = std::max(name_, k.name.size());
+    const int room = limit == 0 ? most_name : limit - (wide_ ? widest : narrowest);
+    name_ = std::min(name_, static_cast<size_t>(std::max(room, least_name)));
+    if (limit == 0) name_ = most_name;
+  }
+
+  void head() const {
+    fmt::print("{:<{}} {:>9}{} {:>6} {:>7} {:>5} {:>6} {:>5}  {}\n", "kernel", name_, "time", wide_ ? fmt::format(" {:>9}", "fastest") : "", "share", "GFLOP/s", "peak", "GB/s",
+               "peak", "bound by");
+  }
+  void row(const KernelRow& k, double share, double gflops, double of_gflops, double gbs, double of_gbs, const char* bound) const {
+    const std::string name = k.name.size() > name_ ? k.name.substr(0, name_ - 3) + "..." : k.name;
+    fmt::print("{:<{}} {:>9}{} {:>4.1f} % {:>7.1f} {:>3.0f} % {:>6.1f} {:>3.0f} %  {}\n", name, name_, duration(k.ms),
+               wide_ ? fmt::format(" {:>9}", duration(k.fastest_ms)) : "", share, gflops, of_gflops, gbs, of_gbs, bound);
+  }
+
+ private:
+  static constexpr int narrowest = 1 + 9 + 1 + 6 + 1 + 7 + 1 + 5 + 1 + 6 + 1 + 5 + 2 + 10, widest = narrowest + 1 + 9, most_name = 28, least_name = 8;
+  bool wide_;
+  size_t name_ = 6;  // "kernel"
+};
+
 // Each kernel against the machine: what it reaches of the peak of arithmetic and of reading, and which of the two would stop it
 // first (the roofline).
 void print_kernels(const Report& r) {
@@ -157,15 +196,14 @@ void print_kernels(const Report& r) {
   const double gflops = m.gflops(r.element), gbs = m.all.rate[level];
   double total = 0;
   for (const KernelRow& k : r.kernels) total += k.ms;
-  fmt::print("{:<28} {:>9} {:>9} {:>7} {:>8} {:>5} {:>7} {:>5}  {}\n", "kernel", "time", "fastest", "share", "GFLOP/s", "peak", "GB/s", "peak", "bound by");
+  const KernelTable table(r.kernels, line_limit(STDOUT_FILENO));
+  table.head();
   for (const KernelRow& k : r.kernels) {
-    std::string name = k.name.size() > 28 ? k.name.substr(0, 25) + "..." : k.name;
     const double scale = k.ms > 0 ? 1e-6 / k.ms : 0, f = k.flops * scale, b = k.bytes * scale;
-    fmt::print("{:<28} {:>9} {:>9} {:>5.1f} % {:>8.1f} {:>3.0f} % {:>7.1f} {:>3.0f} %  {}\n", name, duration(k.ms), duration(k.fastest_ms), total > 0 ? 100 * k.ms / total : 0, f, 100 * f / gflops,
-               b, 100 * b / gbs, f / gflops >= b / gbs ? "arithmetic" : level_name(level));
+    table.row(k, total > 0 ? 100 * k.ms / total : 0, f, 100 * f / gflops, b, 100 * b / gbs, f / gflops >= b / gbs ? "arithmetic" : level_name(level));
   }
-  fmt::print("peaks: {:.1f} GFLOP/s, {:.1f} GB/s reading {} (a step works on {}), on {} thread{}; measured\n{}, again by gradc bench --machine\n", gflops, gbs,
-             level_name(level), human_bytes(r.step_bytes), m.threads, m.threads == 1 ? "" : "s", m.measured);
+  print_folded(fmt::format("peaks: {:.1f} GFLOP/s, {:.1f} GB/s reading {} (a step works on {}), on {} thread{}; measured {}, again by gradc bench --machine",
+                           gflops, gbs, level_name(level), human_bytes(r.step_bytes), m.threads, m.threads == 1 ? "" : "s", m.measured), 7, 100);
 }
 
 void print_text(const Report& r) {
@@ -173,11 +211,12 @@ void print_text(const Report& r) {
   for (const auto& [stage, ms] : r.compile_ms) fmt::print("  {:<12} {:>10}\n", stage, duration(ms));
   fmt::print("first step {} after the process began\n", duration(r.first_step_ms));
   fmt::print("step       median {}, fastest {}, 90 % below {}\n", duration(r.step.median), duration(r.step.min), duration(r.step.p90));
-  fmt::print("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)\n", r.rss_mb,
-             static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6);
-  fmt::print("losses    ");
-  for (double loss : r.losses) fmt::print(" {:.6g}", loss);
-  fmt::print("\ndigest     {}\n\n", r.digest);
+  print_folded(fmt::format("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)", r.rss_mb,
+                           static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6), 11);
+  std::string losses = "losses    ";
+  for (double loss : r.losses) losses += fmt::format(" {:.6g}", loss);
+  print_folded(losses, 11);
+  fmt::print("digest     {}\n\n", r.digest);
   print_kernels(r);
 }
 
@@ -185,7 +224,10 @@ void print_text(const Report& r) {
 int bench_machine(const ModelOptions& options) {
   Diagnostics diagnostics;
   try {
+    StatusLine status(!options.json);
+    status.show("measuring this machine");
     Machine machine = measure_machine(chosen_target(options, diagnostics), chosen_threads(options));
+    status.clear();
     options.json ? fmt::print("{}\n", to_json(machine).dump()) : print_text(machine);
     return success;
   } catch (const Stop& stop) {
@@ -199,6 +241,8 @@ int bench_machine(const ModelOptions& options) {
 int bench(const BenchVerb& verb) {
   if (verb.model.file.empty()) return bench_machine(verb.model);
   Session session(verb.model);
+  StatusLine status(!verb.model.json);
+  status.show("compiling");
   Report report;
   Step step = prepare(session, session.request(true, true), verb.arrays, WithoutOptimizer::write_gradients);
   StepRunner& runner = *step.runner;
@@ -218,9 +262,10 @@ int bench(const BenchVerb& verb) {
     if (j == verb.steps) report.digest = digest(session.variables());
     runner.run(++counter, session.seed);
     record();
+    status.draw([&](int columns) { return task_line("steps", static_cast<double>(j), static_cast<double>(verb.steps), fmt::format("{}/{}", j, verb.steps), columns); });
   }
-  report.step = time_steps(runner, counter, session.seed, verb.seconds);
-  report.kernels = time_kernels(step, counter, session.seed, report.step.median);
+  report.step = time_steps(runner, counter, session.seed, verb.seconds, status);
+  report.kernels = time_kernels(step, counter, session.seed, report.step.median, status);
   report.rss_mb = peak_rss_mb();
   report.compile_ms = session.frontend_ms;
   report.compile_ms.insert(report.compile_ms.end(), step.compiled.stage_ms.begin(), step.compiled.stage_ms.end());
@@ -233,7 +278,11 @@ int bench(const BenchVerb& verb) {
   const Target& target = session.compile_options.target;
   const int threads = session.pool().threads();
   if (!verb.machine) report.machine = known_machine(target, threads);
-  if (verb.machine || (!report.machine && !verb.model.json)) report.machine = measure_machine(target, threads);
+  if (verb.machine || (!report.machine && !verb.model.json)) {
+    status.show("measuring this machine");
+    report.machine = measure_machine(target, threads);
+  }
+  status.clear();
   verb.model.json ? print_json(report) : print_text(report);
   return success;
 }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "frontend/cli/convert.h"
 #include "frontend/cli/data.h"
 #include "frontend/cli/differences.h"
+#include "runtime/terminal.h"
 
 namespace gradc::cli {
 namespace {
@@ -223,13 +225,14 @@ class Checker {
   }
 
   void print_text(bool ok, double worst) {
-    fmt::print("symbolic against numeric gradients of {}, f64:\n", fmt::join(losses_, " and "));
+    const int limit = line_limit(STDOUT_FILENO);
+    fmt::print("{}\n", folded(fmt::format("symbolic against numeric gradients of {}, f64:", fmt::join(losses_, " and ")), limit, 2));
     auto line = [&](const auto& p) {
-      fmt::print("  {:<28} {:>9.2e}  {} compared{}{}\n", p.name, p.max_rel_err, p.compared,
-                 p.kinks ? fmt::format(", {} at a kink", p.kinks) : "", p.max_rel_err < verb_.tolerance ? "" : "   TOO LARGE");
+      fmt::print("{}\n", folded(fmt::format("  {:<28} {:>9.2e}  {} compared{}{}", p.name, p.max_rel_err, p.compared,
+                                            p.kinks ? fmt::format(", {} at a kink", p.kinks) : "", p.max_rel_err < verb_.tolerance ? "" : "   TOO LARGE"), limit, 31));
     };
     for (const auto& p : parameters_) line(p);
-    if (!rules_.empty()) fmt::print("derivatives written in the model against differences of their functions:\n");
+    if (!rules_.empty()) fmt::print("{}\n", folded("derivatives written in the model against differences of their functions:", limit, 2));
     for (const auto& r : rules_) line(r);
     fmt::print("every pass against the graph as derived:\n");
     for (const auto& p : passes_) fmt::print("  {:<28} {:>9.2e}{}\n", p.name, p.max_rel_err, p.max_rel_err < pass_tolerance ? "" : "   TOO LARGE");

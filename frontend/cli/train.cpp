@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -148,18 +149,18 @@ class TrainVerbRunner {
 
   TrainHooks hooks(const TrainOptions& options) {
     TrainHooks hooks;
-    if (!verb_.model.json && !verb_.quiet) hooks.progress = [this](const Progress& p) { bar_.draw(p); };
+    if (!verb_.model.json && !verb_.quiet) hooks.progress = [this](const Progress& p) { status_.draw([&](int columns) { return progress_line(p, columns); }); };
     hooks.stop = [] { return interrupt_requested != 0; };
     int64_t epochs = options.epochs.value_or(0), steps = options.steps.value_or(0);
     hooks.report = [this, epochs, steps](const EpochReport& report, const Position& at) {
-      bar_.clear();
+      status_.clear();
       if (verb_.model.json || folder_) {
         ordered_json e = event("epoch", report);
         if (verb_.model.json) fmt::print("{}\n", e.dump());
         save(at, false);
         folder_.add(e);
       }
-      if (!verb_.model.json && !verb_.quiet) fmt::print("{}\n", epoch_line(report, epochs, steps));
+      if (!verb_.model.json && !verb_.quiet) fmt::print("{}\n", epoch_line(report, epochs, steps, line_limit(STDOUT_FILENO)));
       std::fflush(stdout);
       done_ = report;
     };
@@ -167,7 +168,7 @@ class TrainVerbRunner {
   }
 
   int finish(const TrainResult& result) {
-    bar_.clear();
+    status_.clear();
     if (result.end == TrainEnd::Diverged) {
       session_.diagnostics.report_at(DiagnosticKind::Diverged, verb_.model.file, result.diverged_metric, result.at.step, result.at.epoch + 1)
           .note(folder_ ? fmt::format("'{}' holds the state at the last report", folder_.checkpoint()) : "nothing was saved: --out was not given");
@@ -197,7 +198,7 @@ class TrainVerbRunner {
   RunFolder folder_;
   Steps steps_;
   const TrainSpec* spec_;
-  ProgressBar bar_;
+  StatusLine status_;
   EpochReport done_;
   std::optional<std::chrono::steady_clock::time_point> saved_;
 };

@@ -1,14 +1,12 @@
-#include <algorithm>
-#include <map>
-#include <sstream>
-
 #include <catch2/catch.hpp>
 
 #include "compiler/schedule/build.h"
+#include "tests/support/assembly.h"
 #include "tests/support/contraction_body.h"
 #include "tests/support/run_program.h"
 
 using namespace gradc;
+using test::count;
 using test::ProductShape;
 
 namespace {
@@ -16,7 +14,7 @@ namespace {
 std::vector<Target> fast_targets() {
   std::vector<Target> result;
   std::string error;
-  for (const char* cpu : {"native", "x86-64-v3"})
+  for (const char* cpu : {"native", "x86-64-v3", "x86-64-v4"})  // code for a larger processor is only looked at
     if (auto target = make_target(cpu, error)) result.push_back(*target);
   return result;
 }
@@ -28,29 +26,6 @@ std::string product_assembly(const ProductShape& s, const Target& target) {
   form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
   const auto row = [&](int64_t count) { return Type{s.element, {{count, {}}}}; };
   return assembly_text(test::program_of(std::move(body), target, {row(s.m * s.k), row(s.k * s.n), row(s.m * s.n)}));
-}
-
-// The innermost loops of an assembly text: the lines from a label to a later jump back to it, without a smaller loop inside.
-std::vector<std::vector<std::string>> innermost_loops(const std::string& text) {
-  std::vector<std::vector<std::string>> loops;
-  std::vector<std::string> lines;
-  std::map<std::string, size_t> labels;
-  size_t last_loop_end = 0;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line); lines.push_back(line)) {
-    if (line.starts_with(".L")) labels[line.substr(0, line.find(':'))] = lines.size();
-    const size_t target = line.find(".L");
-    if (!line.starts_with("\tj") || target == std::string::npos) continue;
-    const auto label = labels.find(line.substr(target));
-    if (label == labels.end() || label->second < last_loop_end) continue;
-    loops.emplace_back(lines.begin() + static_cast<long>(label->second), lines.end());
-    last_loop_end = lines.size();
-  }
-  return loops;
-}
-
-size_t count(const std::vector<std::string>& lines, const std::string& what) {
-  return static_cast<size_t>(std::count_if(lines.begin(), lines.end(), [&](const std::string& l) { return l.find(what) != std::string::npos; }));
 }
 
 }  // namespace
@@ -66,7 +41,7 @@ TEST_CASE("the inner loop of a product keeps its sums in registers") {
         const std::string assembly = product_assembly(s, target);
         const auto t = scheduling::choose_tiles(target, s.element, 1, s.m, s.n, s.k);
         size_t products = 0;
-        for (const auto& loop : innermost_loops(assembly)) {
+        for (const auto& [function, loop] : test::innermost_loops(assembly)) {
           const size_t fmas = count(loop, "\tvfmadd");
           if (fmas == 0) continue;
           INFO(target.cpu << ' ' << s.m << 'x' << s.n << 'x' << s.k << '\n' << assembly);

@@ -309,12 +309,30 @@ TEST_CASE("the progress line fits the terminal") {
   Progress p{3, 30, 412, 1120, 0.21341, 61234};
   for (int columns : {20, 40, 60, 80, 200}) CHECK(static_cast<int>(progress_line(p, columns).size()) < columns);
   CHECK(progress_line(p, 80) == "epoch  3/30  [##########-------------------]  412/1120  loss 0.2134  61k rows/s");
+  CHECK(progress_line(p, 52) == "epoch  3/30  412/1120  loss 0.2134  61k rows/s");
+  CHECK(progress_line(p, 40) == "epoch  3/30  412/1120  loss 0.2134");
+  CHECK(progress_line(p, 8) == "epoch  ");
+  for (int columns : {1, 10, 30, 80}) CHECK(static_cast<int>(task_line("timing steps", 0.5, 2, "0.5/2.0 s", columns).size()) < columns);
+  CHECK(task_line("timing steps", 0.5, 2, "0.5/2.0 s", 80) == "timing steps  [########------------------------]  0.5/2.0 s");
+  CHECK(task_line("timing steps", 3, 2, "3.0/2.0 s", 40) == "timing steps  [############]  3.0/2.0 s");
+}
+
+TEST_CASE("long lines are broken at spaces for a terminal only") {
+  CHECK(folded("losses     1.5 1.25 1.125", 0, 11) == "losses     1.5 1.25 1.125");
+  CHECK(folded("losses     1.5 1.25 1.125", 20, 11) == "losses     1.5 1.25\n           1.125");
+  CHECK(folded("a bc", 1, 2) == "a\n  bc");  // no room for a word: it stands alone
+  CHECK(folded("", 10, 2).empty());
 }
 
 TEST_CASE("a report says where training is and what it has reached") {
   EpochReport r{3, 300, {{"loss", 0.21341}, {"accuracy", 0.94}}, {{"loss", 0.25}}, 1.234};
   CHECK(epoch_line(r, 30, 0) == "epoch  3/30  loss 0.2134   accuracy 0.94  | test loss 0.25  1.23 s");
   CHECK(epoch_line(r, 0, 5000) == "step  300/5000  loss 0.2134   accuracy 0.94  | test loss 0.25  1.23 s");
+  // A narrow terminal: first the columns go, then a digit, then the line is broken.
+  CHECK(epoch_line(r, 30, 0, 65) == "epoch  3/30  loss 0.2134  accuracy 0.94  | test loss 0.25  1.23 s");
+  CHECK(epoch_line(r, 30, 0, 64) == "epoch  3/30  loss 0.213  accuracy 0.94  | test loss 0.25  1.23 s");
+  CHECK(epoch_line(r, 30, 0, 45) == "epoch  3/30  loss 0.2134  accuracy 0.94\n  test loss 0.25  1.23 s");
+  CHECK(epoch_line(r, 30, 0, 20) == "epoch  3/30  loss\n  0.2134  accuracy\n  0.94\n  test loss 0.25\n  1.23 s");
   r.test.clear();
   CHECK(epoch_line(r, 0, 0) == "epoch 3  loss 0.2134   accuracy 0.94  1.23 s");
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <poll.h>
+#include <pty.h>
 #include <sstream>
 #include <stdexcept>
 #include <sys/wait.h>
@@ -65,6 +66,24 @@ ProcessResult run_process(const std::vector<std::string>& command, const std::st
   return result;
 }
 
+ProcessResult run_in_terminal(const std::vector<std::string>& command, int columns, const std::string& directory) {
+  winsize size{};
+  size.ws_row = 24;
+  size.ws_col = static_cast<unsigned short>(columns);
+  int terminal = -1;
+  const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
+  if (pid < 0) throw std::runtime_error("forkpty");
+  if (pid == 0) child(command, directory, STDOUT_FILENO, STDERR_FILENO);
+  ProcessResult result;
+  char chunk[1 << 14];
+  for (ssize_t n; (n = ::read(terminal, chunk, sizeof chunk)) > 0;) result.out.append(chunk, static_cast<size_t>(n));  // ends with an error where the other side is gone
+  close(terminal);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
+}
+
 Workplace::Workplace() {
   std::string pattern = (std::filesystem::temp_directory_path() / "gradc-test-XXXXXX").string();
   if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp");
@@ -76,11 +95,17 @@ Workplace::~Workplace() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-ProcessResult Workplace::gradc(const std::vector<std::string>& arguments) const {
+std::vector<std::string> Workplace::command(const std::vector<std::string>& arguments) const {
   setenv("GRADC_CACHE", (folder_ + "/cache").c_str(), 1);
-  std::vector<std::string> command{GRADC_PROGRAM};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_process(command, folder_);
+  std::vector<std::string> all{GRADC_PROGRAM};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
+ProcessResult Workplace::gradc(const std::vector<std::string>& arguments) const { return run_process(command(arguments), folder_); }
+
+ProcessResult Workplace::gradc_in_terminal(const std::vector<std::string>& arguments, int columns) const {
+  return run_in_terminal(command(arguments), columns, folder_);
 }
 
 void Workplace::write(const std::string& name, const std::string& content) const {

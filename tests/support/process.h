@@ -12,6 +12,8 @@ struct ProcessResult {
 
 // Runs a program without a terminal and without input; `directory` is where it runs.
 ProcessResult run_process(const std::vector<std::string>& command, const std::string& directory = ".");
+// The same in a terminal of that width: `out` is all that a person would see go by, control characters included.
+ProcessResult run_in_terminal(const std::vector<std::string>& command, int columns, const std::string& directory = ".");
 
 // The tool under test, with `arguments`, run in a fresh folder that is removed afterwards; its own cache folder keeps tests apart.
 class Workplace {
@@ -19,11 +21,14 @@ class Workplace {
   Workplace();
   ~Workplace();
   ProcessResult gradc(const std::vector<std::string>& arguments) const;
+  ProcessResult gradc_in_terminal(const std::vector<std::string>& arguments, int columns) const;
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   void write(const std::string& name, const std::string& content) const;
   std::string read(const std::string& name) const;
 
  private:
+  std::vector<std::string> command(const std::vector<std::string>& arguments) const;
+
   std::string folder_;
 };
 
