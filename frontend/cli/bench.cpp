@@ -12,6 +12,7 @@
 
 #include "frontend/cli/arrays.h"
 #include "frontend/cli/machine.h"
+#include "frontend/cli/starts.h"
 #include "compiler/support/text.h"
 #include "runtime/terminal.h"
 
@@ -131,6 +132,7 @@ struct Report {
   double step_bytes = 0;  // all the memory that a step works on
   Element element = Element::F32;
   std::optional<Machine> machine;
+  std::optional<Starts> starts;
 };
 
 void print_json(const Report& r) {
@@ -209,7 +211,11 @@ void print_kernels(const Report& r) {
 void print_text(const Report& r) {
   fmt::print("compile    {}\n", duration(r.compile_total));
   for (const auto& [stage, ms] : r.compile_ms) fmt::print("  {:<12} {:>10}\n", stage, duration(ms));
-  fmt::print("first step {} after the process began\n", duration(r.first_step_ms));
+  if (r.starts) {
+    print_folded(fmt::format("start      cold {}, warm {}, from the start of the process to the end of the first step", duration(r.starts->cold), duration(r.starts->warm)), 11);
+  } else {
+    fmt::print("first step {} after the process began\n", duration(r.first_step_ms));
+  }
   fmt::print("step       median {}, fastest {}, 90 % below {}\n", duration(r.step.median), duration(r.step.min), duration(r.step.p90));
   print_folded(fmt::format("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)", r.rss_mb,
                            static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6), 11);
@@ -251,8 +257,9 @@ int bench(const BenchVerb& verb) {
   int64_t counter = 0;
   // Hashing the parameters is the report's work, not the user's.
   double hashing = 0;
-  if (verb.steps == 0) hashing = milliseconds([&] { report.digest = digest(session.variables()); });
+  if (verb.steps == 0 && !verb.until_first_step) hashing = milliseconds([&] { report.digest = digest(session.variables()); });
   runner.run(++counter, session.seed);
+  if (verb.until_first_step) end_after_first_step();
   report.first_step_ms = process_age_ms() - hashing;
   auto record = [&] { report.losses.push_back(runner.scalar(loss)); };
   record();
@@ -274,6 +281,10 @@ int bench(const BenchVerb& verb) {
   report.arena_lower_bound = step.compiled.kernels.arena_lower_bound;
   report.step_bytes = static_cast<double>(session.memory_bytes);
   report.element = session.element;
+  if (!verb.model.json) {
+    status.show("timing starts");
+    report.starts = measure_starts();
+  }
   // Last, so that no figure above waits for it or counts its memory.
   const Target& target = session.compile_options.target;
   const int threads = session.pool().threads();

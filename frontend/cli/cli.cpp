@@ -171,6 +171,7 @@ struct CommandLine {
     verb->add_option("--steps", bench_verb.steps, "updates before the losses and the digest are reported")->type_name("K")->check(CLI::NonNegativeNumber);
     verb->add_option("--seconds", bench_verb.seconds, "how long to time further updates")->type_name("S")->check(CLI::NonNegativeNumber);
     verb->add_flag("--machine", bench_verb.machine, "measure again what this machine can do; FILE may be left out");
+    verb->add_flag("--until-first-step", bench_verb.until_first_step)->group("");  // hidden: bench gives it to itself
     verb->footer("Example: gradc bench examples/digits.grad --threads 1");
     CLI::Option* file = verb->get_option("FILE")->required(false);
     verb->callback([this, file] {

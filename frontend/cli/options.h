@@ -81,6 +81,7 @@ struct BenchVerb {
   int64_t steps = 10;
   double seconds = 1;
   bool machine = false;  // measure the machine's own peaks; then the file may be left out
+  bool until_first_step = false;  // how bench starts itself to measure the start
 };
 
 struct FmtVerb {

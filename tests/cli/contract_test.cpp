@@ -1,6 +1,8 @@
 // The contract that other programs rely on: verbs, flags, JSON, exit codes, files (docs/architecture.md).
 #include <catch2/catch.hpp>
 
+#include <cstdio>
+
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -140,6 +142,19 @@ TEST_CASE("bench --json holds what the contract says") {
   auto again = json::parse(ok(place.gradc({"bench", "line.grad", "--json", "--steps", "4", "--seconds", "0.01", "--threads", "2"})).out);
   CHECK(report["digest"] == again["digest"]);
   CHECK(report["losses"] == again["losses"]);
+}
+
+TEST_CASE("bench times cold and warm starts, each with a cache of its own") {
+  Workplace place;
+  place.write("line.grad", linear);
+  auto r = ok(place.gradc({"bench", "line.grad", "--steps", "1", "--seconds", "0.01"}));
+  double cold = 0, warm = 0;
+  size_t at = r.out.find("start      cold ");
+  INFO(r.out);
+  REQUIRE(at != std::string::npos);
+  CHECK(std::sscanf(r.out.c_str() + at, "start      cold %lf ms, warm %lf ms", &cold, &warm) == 2);
+  CHECK(cold > 0);
+  CHECK(warm > 0);
 }
 
 TEST_CASE("inspect shows every stage") {
