@@ -53,6 +53,22 @@ int32_t append(ScalarProgram& p, ScalarInst inst) {
 }
 }  // namespace
 
+ScalarProgram ordered(const ScalarProgram& p) {
+  const auto count = static_cast<int32_t>(p.arguments.size());
+  ScalarProgram out{p.arguments, {}, -1};
+  std::vector<int32_t> place(p.arguments.size() + p.insts.size(), -1);
+  for (int32_t i = 0; i < count; ++i) place[static_cast<size_t>(i)] = i;
+  auto visit = [&](auto& self, int32_t value) -> int32_t {
+    int32_t& at = place[static_cast<size_t>(value)];
+    if (at >= 0) return at;
+    ScalarInst inst = p.insts[static_cast<size_t>(value - count)];
+    for (int i = 0; i < arity(inst.op); ++i) inst.args[static_cast<size_t>(i)] = self(self, inst.args[static_cast<size_t>(i)]);
+    return at = append(out, inst);
+  };
+  out.result = visit(visit, p.result);
+  return out;
+}
+
 ScalarExpr ScalarExpr::literal(double v, Element type) const {
   return {program, append(*program, {.op = ScalarOp::Const, .type = type, .constant = v})};
 }

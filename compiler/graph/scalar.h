@@ -59,6 +59,10 @@ struct ScalarProgram {
   bool operator==(const ScalarProgram&) const = default;
 };
 
+// The program with what its result needs, operands before and in the order of those who use them. C++ leaves open in which order the
+// arguments of a call are evaluated, so how an expression wrote its program depends on the compiler; what is printed must not.
+ScalarProgram ordered(const ScalarProgram& p);
+
 // Writes scalar programs as expressions. Literals take the type of the other operand.
 class ScalarExpr {
  public:

@@ -122,7 +122,7 @@ ScalarProgram program(const std::vector<Element>& operands, const Attrs& attrs) 
   std::vector<ScalarExpr> arguments;
   for (size_t i = 0; i < operands.size(); ++i) arguments.emplace_back(&p, static_cast<int32_t>(i));
   p.result = evaluate(&T::value, arguments, attrs).id;
-  return p;
+  return ordered(p);
 }
 
 template <class T>

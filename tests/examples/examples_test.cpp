@@ -100,6 +100,7 @@ const Promise promises[] = {
     {"vae", {}, {"0", "1"}, "test", "loss", -any, 23},
     {"gan", {}, {"0", "1"}, "train", "distance", 0, 0.8},
     {"fashion/cnn", {"train.steps=40"}, {"0"}, "train", "accuracy", 0.5, 1},
+    {"fashion/resnet20", {"train.steps=24", "train.test=0.01"}, {"0"}, "train", "accuracy", 0.3, 1},
     {"physics/burgers", {"train.steps=600"}, {"0"}, "train", "loss", 0, 0.15},
     {"gru", {"T=16", "train.steps=500"}, {"0"}, "test", "loss", 0, 0.02},
     {"neural_ode", {"train.steps=500"}, {"0"}, "test", "loss", 0, 0.02},
