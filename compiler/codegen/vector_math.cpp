@@ -47,8 +47,9 @@ class Math {
     Value* first = b_.CreateSub(b_.CreateShl(b_.CreateLShr(u, ki(1)), ki(mantissa_)), ki(one));
     Value* second = b_.CreateSub(b_.CreateSub(b_.CreateShl(u, ki(mantissa_)), ki(2 * one)), first);
     first = b_.CreateBitCast(first, type_);
-    Value* p = fma(e.q, b_.CreateFMul(b_.CreateFMul(e.r, e.r), first), b_.CreateFMul(b_.CreateFAdd(e.r, k(1)), first));
-    return b_.CreateFMul(p, b_.CreateBitCast(second, type_));
+    Value* linear = b_.CreateFMul(b_.CreateFAdd(e.r, k(1)), first);
+    Value* square = b_.CreateFMul(b_.CreateFMul(e.r, e.r), first);
+    return b_.CreateFMul(fma(e.q, square, linear), b_.CreateBitCast(second, type_));
   }
 
   Value* expm1(Value* x) {
