@@ -59,7 +59,9 @@ std::optional<SumOrder> sum_order(const Contraction& contraction, const Target& 
 Tiling tiling_of(const Contraction& c) { return {c.mr, c.nr, c.block_m, c.block_n}; }
 
 std::optional<Contraction> retiled(const Contraction& c, const Tiling& t, const Target& target) {
-  if (t.mr < 1 || t.nr < 1 || t.block_m < 1 || t.block_n < 1) return {};
+  // Read from a file, a tiling may be anything.
+  constexpr int64_t tallest = 1024, longest = int64_t{1} << 40;
+  if (std::min({t.mr, t.nr, t.block_m, t.block_n}) < 1 || std::max(t.mr, t.nr) > tallest || std::max(t.block_m, t.block_n) > longest) return {};
   if (c.panels > 0 && (c.panels % t.nr != 0 || t.block_n % c.panels != 0)) return {};
   const auto order = sum_order(c, target);
   if (!order) return {};

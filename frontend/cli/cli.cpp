@@ -27,7 +27,7 @@ void add_model_options(CLI::App* verb, ModelOptions& o) {
   verb->add_flag("!--no-cache", o.cache, "compile afresh, keep nothing");
 }
 
-void add_tune(CLI::App* verb, ModelOptions& o) { verb->add_flag("--tune", o.tune, "measure which tiles of products are fastest here, and keep that; no bit changes"); }
+void add_tune(CLI::App* verb, ModelOptions& o) { verb->add_flag("--tune", o.tune, "find the fastest tiles for this machine; no bit changes"); }
 
 void add_json(CLI::App* verb, ModelOptions& o) { verb->add_flag("--json", o.json, "print JSON for programs"); }
 

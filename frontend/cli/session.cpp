@@ -203,7 +203,7 @@ Step Session::build(Elaboration meaning) {
 
 // Other tiles are held against the scheduler's own, not against what was kept.
 void Session::tune(const Graph& graph) {
-  if (!tuner_) tuner_ = std::make_unique<Tuner>(pool(), options_.json);
+  if (!tuner_) tuner_ = std::make_unique<Tuner>(pool(), options_.cache, options_.json);
   CompileOptions plain = compile_options;
   plain.tiles.clear();
   plain.jit_code = false;

@@ -212,7 +212,7 @@ void Tuner::tune(const KernelProgram& program, TileChoices& choices) {
     choices[keys.at(body)] = tiling_of(versions.at(body)[winner.version]);
     which += fmt::format("{} {} {:.2f}x", faster++ == 0 ? ":" : ",", program.bodies[body].name, 1 / winner.ratio);
   }
-  keep(choices, target, pool_.threads());
+  if (keeps_) keep(choices, target, pool_.threads());
   if (quiet_) return;
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   fmt::print(stderr, "{}\n", folded(fmt::format("tuned {} kernels in {:.1f} s, {} of them faster{}", keys.size(), seconds, faster, which), line_limit(STDERR_FILENO), 2));

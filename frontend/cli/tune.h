@@ -17,15 +17,15 @@ TileChoices kept_tiles(const Target& target, int threads, Diagnostics& diagnosti
 
 class Tuner {
  public:
-  // `quiet`: nothing on the terminal meanwhile.
-  Tuner(ThreadPool& pool, bool quiet) : pool_(pool), quiet_(quiet) {}
+  // `keeps`: what is found is kept for later. `quiet`: nothing on the terminal meanwhile.
+  Tuner(ThreadPool& pool, bool keeps, bool quiet) : pool_(pool), keeps_(keeps), quiet_(quiet) {}
 
   // Times other tiles for every contraction of a program in the scheduler's own tiles that was not timed before, and keeps what is faster.
   void tune(const KernelProgram& program, TileChoices& choices);
 
  private:
   ThreadPool& pool_;
-  const bool quiet_;
+  const bool keeps_, quiet_;
   std::set<std::string> timed_;  // keys
 };
 

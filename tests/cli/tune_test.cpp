@@ -37,6 +37,7 @@ std::string tiles_file(const Workplace& place) {
 TEST_CASE("tuned or not, now or later, on any number of threads: the same bits") {
   Workplace place;
   const std::string untuned = digest(place, "1");
+  CHECK(digest(place, "1", {"--tune", "--no-cache"}) == untuned);
   CHECK(tiles_file(place).empty());
   CHECK(digest(place, "1", {"--tune"}) == untuned);
   const std::string file = tiles_file(place);
@@ -66,9 +67,11 @@ TEST_CASE("what tuning kept is not trusted: damage is named, other tiles than th
   place.write(file, R"({"version": 1, "tiles": {}})");
   ok(place.gradc({"bench", source("examples/digits.grad"), "--steps", "3", "--seconds", "0", "--threads", "1", "--json", "--tune"}));
   json forged = json::parse(place.read(file));
-  for (auto& [key, tiles] : forged["tiles"].items()) tiles = {{"mr", 1}, {"nr", 1}, {"block_m", 1}, {"block_n", -7}};
-  place.write(file, forged.dump());
-  const ProcessResult r = ok(place.gradc(command));
-  CHECK(r.err.empty());
-  CHECK(json::parse(r.out)["digest"] == untuned);
+  for (int64_t wrong : {int64_t{1}, int64_t{-7}, int64_t{1} << 62}) {
+    for (auto& [key, tiles] : forged["tiles"].items()) tiles = {{"mr", 1}, {"nr", 1}, {"block_m", wrong}, {"block_n", wrong}};
+    place.write(file, forged.dump());
+    const ProcessResult r = ok(place.gradc(command));
+    CHECK(r.err.empty());
+    CHECK(json::parse(r.out)["digest"] == untuned);
+  }
 }

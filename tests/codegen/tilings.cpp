@@ -1,4 +1,6 @@
 // Tiles that --tune may choose: every one of them has the bits of the scheduler's own.
+#include <limits>
+
 #include <catch2/catch.hpp>
 
 #include "compiler/codegen/codegen.h"
@@ -81,6 +83,8 @@ TEST_CASE("tiles that would change a sum are refused") {
   CHECK_FALSE(retiled(c, {.mr = 1, .nr = target.vector_bytes / 4, .block_m = 64, .block_n = 64}, target));
   CHECK_FALSE(retiled(c, {.mr = 0, .nr = 16, .block_m = 64, .block_n = 64}, target));
   CHECK_FALSE(retiled(c, {.mr = 4, .nr = 16, .block_m = 64, .block_n = -1}, target));
+  constexpr int64_t huge = std::numeric_limits<int64_t>::max();
+  for (const Tiling& t : {Tiling{huge, 16, 64, 64}, {4, huge, 64, 64}, {4, 16, huge, 64}, {4, 16, 64, huge}}) CHECK_FALSE(retiled(c, t, target));
   CHECK(retiled(c, tiling_of(c), target));
   // One row: each width of panels has its own number of copies.
   const auto row = std::get<Contraction>(scheduled_body({.m = 1, .n = 4 * target.vector_bytes, .k = 100}, target).form);
