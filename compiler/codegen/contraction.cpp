@@ -122,37 +122,13 @@ class FloatContraction : ContractionEmitter {
     bool vector, whole;
   };
 
-  static int64_t last_length(int64_t size, int64_t block) { return size == 0 ? 0 : (size - 1) % block + 1; }
-  int64_t tiles_in(int64_t rows) const { return (rows + p_.mr - 1) / p_.mr; }
-  int64_t smaller_tile(int64_t rows) const { return rows == 0 ? 0 : rows / tiles_in(rows); }
-
-  std::set<int64_t> heights() const {
-    std::set<int64_t> result;
-    for (int64_t rows : {p_.block_m, last_length(p_.M, p_.block_m)}) {
-      if (rows == 0) continue;
-      result.insert(smaller_tile(rows));
-      if (rows % tiles_in(rows) != 0) result.insert(smaller_tile(rows) + 1);
-    }
-    return result;
-  }
-
-  // Numbers of columns that a panel can have.
-  std::set<int64_t> panel_widths() const {
-    std::set<int64_t> result;
-    for (int64_t columns : {p_.block_n, last_length(p_.N, p_.block_n)}) {
-      if (columns >= p_.nr) result.insert(p_.nr);
-      if (columns % p_.nr != 0) result.insert(columns % p_.nr);
-    }
-    return result;
-  }
-
   const std::vector<Stmt>& lhs() const { return p_.swapped ? form_.rhs : form_.lhs; }
   const std::vector<Stmt>& rhs() const { return p_.swapped ? form_.lhs : form_.rhs; }
 
   using Tiles = std::map<int64_t, llvm::Function*>;  // by tile_key
 
   void emit_tiles() {
-    const auto rows = heights(), widths = panel_widths();
+    const auto rows = tile_heights(p_), widths = panel_widths(p_);
     const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
     copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few;
     llvm::Module& module = *context_.function->getParent();
@@ -193,9 +169,9 @@ class FloatContraction : ContractionEmitter {
     first_row_ = times(block_m, p_.block_m);
 
     const int64_t rows = p_.block_m, rows_last = last_length(p_.M, p_.block_m);
-    auto* tiles = choose(last_m, tiles_in(rows_last), tiles_in(rows));
-    tile_rows_ = choose(last_m, smaller_tile(rows_last), smaller_tile(rows));
-    taller_tiles_ = choose(last_m, rows_last % tiles_in(rows_last), rows % tiles_in(rows));
+    auto* tiles = choose(last_m, tiles_in(p_, rows_last), tiles_in(p_, rows));
+    tile_rows_ = choose(last_m, smaller_tile(p_, rows_last), smaller_tile(p_, rows));
+    taller_tiles_ = choose(last_m, rows_last % tiles_in(p_, rows_last), rows % tiles_in(p_, rows));
     const int64_t per_chunk = std::max<int64_t>(1, p_.chunk_rows / p_.mr);
     for_loop(b_, i64(0), tiles, per_chunk, [&](Value* first) { emit_chunk(first, minimum(b_.CreateAdd(first, i64(per_chunk)), tiles)); });
   }

@@ -256,4 +256,35 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   return p;
 }
 
+int64_t last_length(int64_t size, int64_t block) { return size == 0 ? 0 : (size - 1) % block + 1; }
+
+int64_t tiles_in(const ContractionPlan& p, int64_t rows) { return ceil_div(rows, p.mr); }
+
+int64_t smaller_tile(const ContractionPlan& p, int64_t rows) { return rows == 0 ? 0 : rows / tiles_in(p, rows); }
+
+std::set<int64_t> tile_heights(const ContractionPlan& p) {
+  std::set<int64_t> result;
+  for (int64_t rows : {p.block_m, last_length(p.M, p.block_m)}) {
+    if (rows == 0) continue;
+    result.insert(smaller_tile(p, rows));
+    if (rows % tiles_in(p, rows) != 0) result.insert(smaller_tile(p, rows) + 1);
+  }
+  return result;
+}
+
+std::set<int64_t> panel_widths(const ContractionPlan& p) {
+  std::set<int64_t> result;
+  for (int64_t columns : {p.block_n, last_length(p.N, p.block_n)}) {
+    if (columns >= p.nr) result.insert(p.nr);
+    if (columns % p.nr != 0) result.insert(columns % p.nr);
+  }
+  return result;
+}
+
+int sum_copies(int64_t rows, int64_t vectors) {
+  int copies = 1;
+  while (copies < 8 && copies * vectors * rows < 8) copies *= 2;
+  return copies;
+}
+
 }  // namespace gradc

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "compiler/schedule/kernel.h"
@@ -59,5 +60,17 @@ struct ContractionPlan {
 
 // Only for F32 and F64.
 ContractionPlan plan(const Contraction& contraction, const Target& target);
+
+// A block of rows is divided into tiles of about equal heights: so many tiles, the first of them a row taller than the others.
+int64_t tiles_in(const ContractionPlan& p, int64_t rows);
+int64_t smaller_tile(const ContractionPlan& p, int64_t rows);
+// The heights of tiles, and the numbers of columns of panels, that a plan has.
+std::set<int64_t> tile_heights(const ContractionPlan& p);
+std::set<int64_t> panel_widths(const ContractionPlan& p);
+// How many of `size` are in the last block.
+int64_t last_length(int64_t size, int64_t block);
+// Few independent sums would leave the pipeline idle for the latency of fma: a tile keeps so many copies of each over k, a power of two,
+// and adds them at the end.
+int sum_copies(int64_t rows, int64_t vectors);
 
 }  // namespace gradc

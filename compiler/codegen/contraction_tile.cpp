@@ -4,6 +4,8 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
+#include "compiler/codegen/contraction_plan.h"
+
 namespace gradc {
 namespace {
 
@@ -23,8 +25,7 @@ class TileEmitter {
       if (parameters[i]->isPointerTy()) function_->addParamAttr(i, llvm::Attribute::NoAlias);
     function_->addFnAttr(llvm::Attribute::NoUnwind);
     function_->addFnAttr(llvm::Attribute::NoInline);
-    // Few independent sums leave the pipeline idle for the latency of fma: several copies over k, added at the end.
-    while (copies_ < 8 && copies_ * vectors_ * shape.rows < 8) copies_ *= 2;
+    copies_ = sum_copies(shape.rows, vectors_);
   }
 
   llvm::Function* emit() {

@@ -19,7 +19,10 @@ class Pipeline {
     check("backward", result_.backward);
     stage("rewrite", [&] { result_.optimized = optimize(result_.backward, options_.rewrite); });
     check("optimized", result_.optimized);
-    stage("schedule", [&] { result_.kernels = schedule(result_.optimized, options_.target, options_.schedule); });
+    stage("schedule", [&] {
+      result_.kernels = schedule(result_.optimized, options_.target, options_.schedule);
+      use_tiles(result_.kernels, options_.tiles);
+    });
     check("kernels", result_.kernels);
     if (options_.jit_code) stage("codegen", [&] { result_.step = compile(result_.kernels, options_.jit); });
     return std::move(result_);

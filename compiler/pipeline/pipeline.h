@@ -7,6 +7,7 @@
 
 #include "compiler/autodiff/autodiff.h"
 #include "compiler/jit/jit.h"
+#include "compiler/jit/tiles.h"
 #include "compiler/rewrite/rewrite.h"
 #include "compiler/schedule/schedule.h"
 
@@ -22,6 +23,7 @@ struct CompileOptions {
   Target target;
   RewriteOptions rewrite;
   ScheduleOptions schedule;
+  TileChoices tiles;                 // measured on this machine; never change a bit
   JitOptions jit;
   bool jit_code = true;              // off: stop at kernels
   bool verify = verify_by_default;   // what each stage hands on; throws InternalError

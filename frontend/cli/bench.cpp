@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/cli/arrays.h"
+#include "frontend/cli/kernel_clock.h"
 #include "frontend/cli/machine.h"
 #include "frontend/cli/starts.h"
 #include "compiler/support/text.h"
@@ -64,33 +65,6 @@ Distribution time_steps(StepRunner& runner, int64_t& step, uint64_t seed, double
   return distribution(std::move(times));
 }
 
-// Collects the time of every kernel through the step's trace hook: of all its trips in a step.
-class KernelClock {
- public:
-  explicit KernelClock(size_t kernels) : sums_(kernels, 0), times_(kernels) {}
-  void attach(GradcFrame& frame) {
-    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(static_cast<size_t>(next)); };
-    frame.trace_data = this;
-  }
-  static void detach(GradcFrame& frame) { frame.trace = nullptr; }
-  Distribution of(size_t kernel) const { return times_[kernel].empty() ? Distribution{} : distribution(times_[kernel]); }
-
- private:
-  void tick(size_t next) {
-    auto now = Clock::now();
-    if (running_ < sums_.size()) sums_[running_] += std::chrono::duration<double, std::milli>(now - last_).count();
-    running_ = next;
-    if (next == sums_.size()) {
-      for (size_t k = 0; k < sums_.size(); ++k) times_[k].push_back(std::exchange(sums_[k], 0));
-    }
-    last_ = Clock::now();
-  }
-  std::vector<double> sums_;  // of this step so far
-  std::vector<std::vector<double>> times_;
-  size_t running_ = SIZE_MAX;
-  Clock::time_point last_{};
-};
-
 struct KernelRow {
   std::string name;
   double ms, fastest_ms, flops, bytes;
@@ -110,7 +84,8 @@ std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed,
   for (size_t k = 0; k < program.instances.size(); ++k) {
     const KernelBody& body = program[program.instances[k].body];
     const auto calls = static_cast<double>(trips(program, k));
-    rows.push_back({program.instances[k].name.str(), clock.of(k).median, clock.of(k).min, calls * flops(body), calls * bytes_touched(body)});
+    const Distribution time = clock.times(k).empty() ? Distribution{} : distribution(clock.times(k));
+    rows.push_back({program.instances[k].name.str(), time.median, time.min, calls * flops(body), calls * bytes_touched(body)});
   }
   return rows;
 }

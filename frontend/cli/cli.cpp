@@ -27,6 +27,8 @@ void add_model_options(CLI::App* verb, ModelOptions& o) {
   verb->add_flag("!--no-cache", o.cache, "compile afresh, keep nothing");
 }
 
+void add_tune(CLI::App* verb, ModelOptions& o) { verb->add_flag("--tune", o.tune, "find the fastest tiles for this machine; no bit changes"); }
+
 void add_json(CLI::App* verb, ModelOptions& o) { verb->add_flag("--json", o.json, "print JSON for programs"); }
 
 void add_arrays(CLI::App* verb, ArrayOptions& o) {
@@ -77,6 +79,7 @@ struct CommandLine {
     CLI::App* verb = app.add_subcommand("train", "compile and train a model on the data of its train block");
     add_model_options(verb, train_verb.model);
     add_json(verb, train_verb.model);
+    add_tune(verb, train_verb.model);
     verb->add_option("--out", train_verb.out, "folder for metrics.jsonl and checkpoint.safetensors")->type_name("DIR");
     verb->add_flag("--resume", train_verb.resume, "go on with the run in --out")->needs("--out");
     verb->add_flag("--quiet", train_verb.quiet, "print nothing but the result");
@@ -131,6 +134,7 @@ struct CommandLine {
     CLI::App* verb = app.add_subcommand("run", "evaluate any value and any gradient");
     add_model_options(verb, run_verb.model);
     add_json(verb, run_verb.model);
+    add_tune(verb, run_verb.model);
     add_arrays(verb, run_verb.arrays);
     verb->add_option("--output", run_verb.outputs, "expression to evaluate: loss, h1, \"grad(loss, h1.W)\"")->type_name("EXPR")->expected(1)->allow_extra_args(false)->take_all();
     verb->add_option("--save", run_verb.save, "write the outputs to a .npz or .safetensors file")->type_name("FILE");
@@ -167,6 +171,7 @@ struct CommandLine {
     CLI::App* verb = app.add_subcommand("bench", "time compilation, steps and kernels");
     add_model_options(verb, bench_verb.model);
     add_json(verb, bench_verb.model);
+    add_tune(verb, bench_verb.model);
     add_arrays(verb, bench_verb.arrays);
     verb->add_option("--steps", bench_verb.steps, "updates before the losses and the digest are reported")->type_name("K")->check(CLI::NonNegativeNumber);
     verb->add_option("--seconds", bench_verb.seconds, "how long to time further updates")->type_name("S")->check(CLI::NonNegativeNumber);

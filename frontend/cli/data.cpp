@@ -240,7 +240,7 @@ StepRunner* Source::transform(int64_t rows) {
   if (!entry) {
     entry = std::make_unique<Transform>();
     entry->compiled = session_.compile(batch_graph(rows, batchwise_));
-    entry->runner = std::make_unique<StepRunner>(make_plan(entry->compiled), entry->none, session_.pool());
+    entry->runner = std::make_unique<StepRunner>(make_plan(entry->compiled.kernels, *entry->compiled.step), entry->none, session_.pool());
     for (const auto& [name, array] : raw_.constants) {
       if (entry->runner->has(name)) entry->runner->set(name, array);
     }

@@ -57,15 +57,6 @@ WorkingSets working_sets(const Target& target, int threads) {
   return {.l1 = target.l1_bytes / 2, .l2 = target.l2_bytes / 2, .l3 = std::min({shared / 2, 4 * target.l2_bytes * threads, dram / 2}), .dram = dram};
 }
 
-std::string cache_file(const Target& target, int threads) {
-  std::string folder = cache_directory();
-  if (folder.empty()) return {};
-  Sha256 hash;
-  std::string key = fmt::format("machine 1\n{}\n{}\n{}\n{}\n{}", processor_model(), target.cpu, target.features, target.vector_bytes, threads);
-  hash.update(key.data(), key.size());
-  return (std::filesystem::path(folder) / ("machine-" + hash.hex().substr(0, 16) + ".json")).string();
-}
-
 // Stands in for the thread pool: when the step hands it a kernel, runs that again and again and keeps the best rate.
 class Meter {
  public:
@@ -160,6 +151,15 @@ ordered_json to_json(const Peaks& p) {
 
 }  // namespace
 
+std::string measured_file(const char* what, const Target& target, int threads) {
+  std::string folder = cache_directory();
+  if (folder.empty()) return {};
+  Sha256 hash;
+  std::string key = fmt::format("{} 1\n{}\n{}\n{}\n{}\n{}", what, processor_model(), target.cpu, target.features, target.vector_bytes, threads);
+  hash.update(key.data(), key.size());
+  return (std::filesystem::path(folder) / fmt::format("{}-{}.json", what, hash.hex().substr(0, 16))).string();
+}
+
 ProbeKind Machine::level(double bytes) const {
   // A working set is half of a private cache (working_sets), a quarter or less of memory.
   if (bytes <= static_cast<double>(sets.l1 * 2)) return read_l1;
@@ -177,7 +177,7 @@ const char* level_name(ProbeKind level) {
 }
 
 std::optional<Machine> known_machine(const Target& target, int threads) {
-  std::string path = cache_file(target, threads);
+  std::string path = measured_file("machine", target, threads);
   if (path.empty()) return std::nullopt;
   std::ifstream in(path, std::ios::binary);
   ordered_json j = ordered_json::parse(in, nullptr, /*allow_exceptions=*/false);
@@ -232,7 +232,7 @@ Machine measure_machine(const Target& target, int threads) {
   }
   m.one = one.peaks();
   m.all = threads > 1 ? all.peaks() : m.one;
-  if (std::string path = cache_file(target, threads); !path.empty()) {
+  if (std::string path = measured_file("machine", target, threads); !path.empty()) {
     try {
       write_file_atomically(path, to_json(m).dump(1) + "\n");
     } catch (const EnvironmentError&) {

@@ -32,6 +32,10 @@ struct Machine {
 };
 const char* level_name(ProbeKind level);  // "L2"
 
+// Where the cache directory keeps something measured (`what`: a file's stem) on this processor model, for a target and a number of
+// threads. Empty where there is no cache.
+std::string measured_file(const char* what, const Target& target, int threads);
+
 // From the cache directory, if measured before.
 std::optional<Machine> known_machine(const Target& target, int threads);
 // Measures (about half a second) and remembers.

@@ -29,6 +29,7 @@ struct ModelOptions {
   std::string cpu = "native";
   std::vector<std::string> disabled;  // --without PASS
   bool cache = true;
+  bool tune = false;                  // --tune: measure which tiles are fastest
   bool json = false;
 };
 

@@ -74,7 +74,10 @@ Session::Session(const ModelOptions& options) : options_(options) {
   compile_options.rewrite.disabled = options.disabled;
   compile_options.jit.compile_threads = chosen_threads(options);
   compile_options.jit.debug_info = false;  // nothing looks at the locations in objects; inspect makes its own text
-  if (options.cache) compile_options.jit.cache_dir = cache_directory();
+  if (options.cache) {
+    compile_options.jit.cache_dir = cache_directory();
+    compile_options.tiles = kept_tiles(compile_options.target, chosen_threads(options), diagnostics);
+  }
 
   auto set = parse_set(options.set, diagnostics);
   if (diagnostics.has_errors()) throw Stop{usage_error};
@@ -190,11 +193,22 @@ Compiled Session::compile(Graph graph) {
 Step Session::build(Elaboration meaning) {
   Step step;
   step.meaning = std::move(meaning);
+  if (options_.tune) tune(step.meaning.graph);
   step.compiled = compile(step.meaning.graph);
-  StepPlan plan = make_plan(step.compiled);
+  StepPlan plan = make_plan(step.compiled.kernels, *step.compiled.step);
   check_memory(plan);
   step.runner = std::make_unique<StepRunner>(std::move(plan), variables_, pool());
   return step;
+}
+
+// Other tiles are held against the scheduler's own, not against what was kept.
+void Session::tune(const Graph& graph) {
+  if (!tuner_) tuner_ = std::make_unique<Tuner>(pool(), options_.cache, options_.json);
+  CompileOptions plain = compile_options;
+  plain.tiles.clear();
+  plain.jit_code = false;
+  const Compiled compiled = gradc::compile(graph, plain);
+  if (compiled.problems.empty()) tuner_->tune(compiled.kernels, compile_options.tiles);
 }
 
 void Session::check_memory(const StepPlan& plan) {
@@ -229,7 +243,7 @@ void Session::initialize(const Elaboration& meaning, const std::vector<std::stri
   init = init.compacted();
   Compiled compiled = compile(std::move(init));
   Variables none;
-  StepRunner runner(make_plan(compiled), none, pool());
+  StepRunner runner(make_plan(compiled.kernels, *compiled.step), none, pool());
   runner.run(0, seed);
   for (const Output& o : compiled.typed.outputs) variables_.set(o.name.str(), runner.get(o.name.str()));
 }
@@ -246,9 +260,9 @@ std::function<bool(const std::string&)> own_variables(const Elaboration& meaning
   };
 }
 
-StepPlan make_plan(const Compiled& compiled) {
+StepPlan make_plan(const KernelProgram& kernels, const CompiledStep& step) {
   StepPlan plan;
-  for (const Buffer& b : compiled.kernels.buffers) {
+  for (const Buffer& b : kernels.buffers) {
     StepBuffer to;
     to.name = b.name.str();
     switch (b.kind) {
@@ -265,9 +279,9 @@ StepPlan make_plan(const Compiled& compiled) {
     to.source = b.source.index;
     plan.buffers.push_back(std::move(to));
   }
-  plan.arena_bytes = compiled.kernels.arena_bytes;
-  plan.scratch_bytes = compiled.step->scratch_bytes();
-  plan.entry = compiled.step->entry();
+  plan.arena_bytes = kernels.arena_bytes;
+  plan.scratch_bytes = step.scratch_bytes();
+  plan.entry = step.entry();
   return plan;
 }
 

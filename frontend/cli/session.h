@@ -4,6 +4,7 @@
 
 #include "compiler/pipeline/pipeline.h"
 #include "frontend/cli/options.h"
+#include "frontend/cli/tune.h"
 #include "frontend/sema/program.h"
 #include "runtime/step.h"
 
@@ -60,9 +61,11 @@ class Session : public Messages {
  private:
   void report(const AutodiffProblem& problem, const Graph& graph);
   void check_memory(const StepPlan& plan);
+  void tune(const Graph& graph);
 
   const ModelOptions& options_;
   std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Tuner> tuner_;  // with --tune
   Variables variables_;
 };
 
@@ -70,7 +73,7 @@ class Session : public Messages {
 // used and not trained, the states of its optimisers ("h1.W.adam.m" of h1.W).
 std::function<bool(const std::string&)> own_variables(const Elaboration& meaning, bool with_optimizer);
 
-StepPlan make_plan(const Compiled& compiled);
+StepPlan make_plan(const KernelProgram& kernels, const CompiledStep& step);
 // The processor that --cpu names; reports UnknownCpu and throws Stop where there is none.
 Target chosen_target(const ModelOptions& options, Diagnostics& diagnostics);
 // Threads to run on: --threads, or one per processor that this process may use.

@@ -8,9 +8,7 @@
 #include <ctime>
 #include <vector>
 
-#include "compiler/jit/jit.h"
-#include "compiler/schedule/build.h"
-#include "tests/support/contraction_body.h"
+#include "tests/bench/our_product.h"
 
 using namespace gradc;
 
@@ -21,7 +19,7 @@ double seconds() { return std::chrono::duration<double>(std::chrono::steady_cloc
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 struct Tiles {
-  int64_t mr = 0, nr = 0, kc = 0, block_n = 0;  // 0: as the tests have them
+  int64_t mr = 0, nr = 0, kc = 0, block_n = 0;  // 0: as the scheduler chooses
 };
 
 struct Result {
@@ -29,29 +27,22 @@ struct Result {
 };
 
 Result measure(const test::ProductShape& shape, const Target& target, const Tiles& tiles) {
-  KernelBody body = test::product_body(shape, target);
-  auto& form = std::get<Contraction>(body.form);
-  const auto chosen = scheduling::choose_tiles(target, shape.element, shape.batch, shape.m, shape.n, shape.k);
-  form.mr = chosen.mr, form.nr = chosen.nr, form.kc = chosen.kc, form.block_m = chosen.block_m, form.block_n = chosen.block_n;
-  if (tiles.mr) form.mr = tiles.mr, form.nr = tiles.nr;
-  if (tiles.kc) form.kc = tiles.kc;
-  if (tiles.block_n) form.block_n = tiles.block_n;
-  const Type row{Element::F32, {{1, {}}}};
-  const KernelProgram program = test::program_of(std::move(body), target, {row, row, row});
   const double begin = cpu_seconds();
-  const auto step = compile(program, {});
+  const bench::OurProduct product(shape, target, [&](Contraction& form) {
+    if (tiles.mr) form.mr = tiles.mr, form.nr = tiles.nr;
+    if (tiles.kc) form.kc = tiles.kc;
+    if (tiles.block_n) form.block_n = tiles.block_n;
+  });
   const double compiled = cpu_seconds();
 
   std::vector<float> lhs(static_cast<size_t>(shape.m * shape.k), 0.5f), rhs(static_cast<size_t>(shape.k * shape.n), 0.25f), out(static_cast<size_t>(shape.m * shape.n));
-  void* scratch = std::aligned_alloc(4096, static_cast<size_t>((step->scratch_bytes() + 4095) / 4096 * 4096));
-  void* buffers[] = {lhs.data(), rhs.data(), out.data()};
-  GradcFrame frame{buffers, nullptr, nullptr, scratch, nullptr, nullptr};
+  void* scratch = std::aligned_alloc(4096, static_cast<size_t>((product.scratch_bytes() + 4095) / 4096 * 4096));
   const double work = 2e-9 * static_cast<double>(shape.m) * static_cast<double>(shape.n) * static_cast<double>(shape.k);
   const int repeat = std::max(1, static_cast<int>(0.1 / work));
   double best = 1e30;
   for (int round = 0; round < 30; ++round) {
     const double start = seconds();
-    for (int i = 0; i < repeat; ++i) step->entry()(&frame);
+    for (int i = 0; i < repeat; ++i) product.run(lhs.data(), rhs.data(), out.data(), scratch);
     best = std::min(best, (seconds() - start) / repeat);
   }
   std::free(scratch);
