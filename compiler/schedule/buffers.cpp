@@ -218,7 +218,7 @@ bool carry_in_place(const Memory& memory, std::vector<RawKernel>& kernels, size_
   return true;
 }
 
-void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
+void reuse_operands(Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
   const std::vector<Buffer>& buffers = memory.buffers;
   std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of(memory, kernels), loops);
   Users users(memory, kernels);
@@ -240,6 +240,9 @@ void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const
           if (!same_points(kernels[k], old, slot)) continue;
           replace(kernels, users.of_either(to, from), to, from);
           users.move(to, from);
+          for (auto& [_, window] : memory.windows) {  // a loop goes through the result as its sequence
+            if (window.of == to) window.of = from;
+          }
           life[from.at()].end = life[to.at()].end;
           life[to.at()] = {};
           again = true;

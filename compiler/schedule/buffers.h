@@ -10,8 +10,8 @@ namespace gradc::scheduling {
 void update_in_place(const Memory& memory, std::vector<RawKernel>& kernels);
 // The same for the next value of a carry, written and read by the kernels from `first` on. False where an old element is still wanted.
 bool carry_in_place(const Memory& memory, std::vector<RawKernel>& kernels, size_t first, BufferId current, BufferId next);
-// Lets a kernel write its result over a temporary that it is the last to read, element by element.
-void reuse_operands(const Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops);
+// Lets a kernel write its result over a temporary that it is the last to read, element by element. Windows of the result go with it.
+void reuse_operands(Memory& memory, std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops);
 // Replaces windows by the buffers that they are parts of, and places in them.
 void settle_windows(const Memory& memory, std::vector<RawKernel>& kernels);
 

@@ -127,7 +127,7 @@ class Checker {
       auto compare = [&](double expected, double size, double scale) {
         Difference d = differentiate([&](double s) { return loss_at(result.loss, values, base, direction, s); }, size);
         std::copy(base.begin(), base.end(), values);
-        if (d.kink) ++result.kinks;
+        if (d.at_kink(scale)) ++result.kinks;
         else result.max_rel_err = std::max(result.max_rel_err, d.error_of(expected, scale)), ++result.compared;
       };
       // Differences are measured against the element, or a thousandth of the parameter's largest gradient where the element

@@ -89,8 +89,9 @@ class RuleCheck {
           },
           1.0);
       values_.at(input_name(input)) = base;
-      if (d.kink) ++result.kinks;
-      else result.max_rel_err = std::max(result.max_rel_err, d.error_of(expected, std::max(1e-3 * largest, 1e-9))), ++result.compared;
+      const double scale = std::max(1e-3 * largest, 1e-9);
+      if (d.at_kink(scale)) ++result.kinks;
+      else result.max_rel_err = std::max(result.max_rel_err, d.error_of(expected, scale)), ++result.compared;
     }
   }
 

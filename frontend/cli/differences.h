@@ -32,12 +32,16 @@ inline double relative(double a, double b, double scale) {
   return std::abs(a - b) / std::max({std::abs(a), std::abs(b), scale, 1e-300});
 }
 
-// d f(x + s v)/ds at s = 0 by central differences with one Richardson step. The step size is the one at which two halvings
-// agree best, so it is chosen without looking at the symbolic value.
+// d f(x + s v)/ds at s = 0 by central differences with one Richardson step. The step size is the one at which differences agree
+// best, so it is chosen without looking at the symbolic value.
 struct Difference {
-  double value = NAN, spread = INFINITY;
-  bool kink = false;
-  double rounding = 0;  // what rounding of f alone may do to the value
+  double value = NAN;
+  double disagreement = INFINITY;  // of the differences at the chosen step
+  double rounding = INFINITY;      // what rounding of f alone may do to the value
+
+  // Differences of a smooth function agree to about its rounding at some step. Where they go on disagreeing, by more than the
+  // tolerance of a check, a kink lies at the point or so close to it that no step is free of it, and the slopes of its two sides are mixed.
+  bool at_kink(double scale) const { return disagreement > 10 * rounding && disagreement > 3e-7 * std::max(std::abs(value), scale); }
 
   // Relative to the larger of both and the scale, but asking for no more than seven digits beyond what rounding leaves: where the
   // derivative is 0 by cancellation (of the bias of attention's keys, say), rounding is all there is to see.
@@ -51,20 +55,20 @@ struct Difference {
 template <class F>
 Difference differentiate(F f, double size) {
   Difference best;
-  double at_zero = f(0.0);
-  for (double h = 2e-3 * size; h > 1e-7 * size; h /= 8) {
+  double at_zero = f(0.0), least = INFINITY;
+  for (double h = 2e-3 * size; h > 1e-8 * size; h /= 8) {
     double up = f(h), down = f(-h), half_up = f(h / 2), half_down = f(-h / 2);
     double wide = (up - down) / (2 * h), narrow = (half_up - half_down) / h;
-    // Truncation shows as the disagreement of the two; rounding grows as the step shrinks.
-    double spread = std::abs(wide - narrow) + 4e-16 * std::abs(at_zero) / h;
-    if (spread < best.spread) best = {(4 * narrow - wide) / 3, spread, false, 3.6e-15 * std::abs(at_zero) / h};  // 16 units in the last place
+    // The slopes of the two sides differ by h f'' in a smooth function, half of that at half the step; a jump of the slope stays.
+    double bend = (up - 2 * at_zero + down) / h, half_bend = 2 * (half_up - 2 * at_zero + half_down) / h;
+    // A kink at a distance d < h/2 that changes the slope by D shows as D d / 2h in the first term, which is blind to one at 0, and as
+    // D |1/2 - 3d / 2h| in the second, which is blind to one at h/3; so the value is off by no more than their sum.
+    double disagreement = std::abs(wide - narrow) + std::abs(half_bend - bend / 2);
+    double spread = disagreement + 4e-16 * std::abs(at_zero) / h;  // truncation falls with the step, rounding grows
+    if (spread >= least) continue;
+    least = spread;
+    best = {(4 * narrow - wide) / 3, disagreement, 3.6e-15 * std::abs(at_zero) / h};  // 16 units in the last place
   }
-  // A kink between -h and h: the slopes of the two sides differ and go on differing as h shrinks.
-  double h = 1e-6 * size;
-  double right = (f(h) - at_zero) / h, left = (at_zero - f(-h)) / h;
-  double right2 = (f(h / 2) - at_zero) / (h / 2), left2 = (at_zero - f(-h / 2)) / (h / 2);
-  double noise = 1e-15 * std::abs(at_zero) / h + 1e-4 * (std::abs(right) + std::abs(left));
-  best.kink = std::abs(right - left) > 10 * noise && std::abs(right2 - left2) > 0.8 * std::abs(right - left);
   return best;
 }
 

@@ -47,6 +47,17 @@ double BuiltinCall::number(size_t i, double otherwise) const {
 
 bool BuiltinCall::flag(size_t i) const { return has(i) && sema.bool_of(value(i), at(i), "an option"); }
 
+GivenValues values_of(const BuiltinCall& c) {
+  GivenValues out;
+  for (const Arg& a : c.rest) {
+    bool nested = a.value.list() && c.rest.size() == 1;
+    for (const Value& v : nested ? a.value.list()->items : std::vector<Value>{a.value}) out.values.push_back(v), out.spans.push_back(a.span);
+  }
+  if (!out.values.empty()) return out;
+  c.sema.report(DiagnosticKind::WrongType, c.rest[0].span, c.sema.quote(c.rest[0].span), "at least one tensor", "an empty list");
+  c.sema.abort();
+}
+
 const Builtin* find_builtin(Symbol name) {
   auto it = table().find(name);
   return it == table().end() ? nullptr : it->second;

@@ -44,6 +44,13 @@ std::vector<Dim> drawn_shape(const BuiltinCall& c, size_t rows);
 // that x lacks is added; its channels are copies.
 Value pad_to_input(const BuiltinCall& c);
 
+// What a variadic function is given: value by value, or as one list.
+struct GivenValues {
+  std::vector<Value> values;
+  std::vector<SourceSpan> spans;
+};
+GivenValues values_of(const BuiltinCall& c);
+
 const Builtin* find_builtin(Symbol name);
 std::vector<std::string> builtin_names();
 BuiltinCall match_builtin(Elaborator& sema, const Builtin& b, std::vector<Arg> args, SourceSpan at);

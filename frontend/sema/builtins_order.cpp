@@ -132,13 +132,7 @@ Value cumulative(const BuiltinCall& c, bool product) {
 }
 
 Value stack(const BuiltinCall& c) {
-  std::vector<Value> values;
-  std::vector<SourceSpan> spans;
-  for (const Arg& a : c.rest) {
-    bool nested = a.value.list() && c.rest.size() == 1;
-    std::vector<Value> items = nested ? a.value.list()->items : std::vector<Value>{a.value};
-    for (Value& v : items) values.push_back(std::move(v)), spans.push_back(a.span);
-  }
+  auto [values, spans] = values_of(c);
   std::vector<Expr> parts = c.sema.align(values, spans, c.builtin.name, c.span).exprs;
   Type wider = parts[0].type();
   wider.dims.push_back({1, {}});

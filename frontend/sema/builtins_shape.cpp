@@ -15,13 +15,19 @@ std::vector<int64_t> sizes_of(const std::vector<Dim>& dims) {
 
 Expr shaped(Expr x, const std::vector<Dim>& dims) { return with_dims(reshape(x, sizes_of(dims)), dims); }
 
+// A size that is left open as 1.
+std::vector<Dim> closed(std::vector<Dim> dims) {
+  for (Dim& d : dims) d.size = d.size == -1 ? 1 : d.size;
+  return dims;
+}
+
 Value reshape_to(const BuiltinCall& c) {
   Expr x = c.tensor(0);
-  std::vector<Dim> dims = c.sema.shape_of(c.value(1), c.at(1));
+  std::vector<Dim> dims = c.sema.shape_of(c.value(1), c.at(1), true);
   int64_t known = 1, open = 0;
   for (const Dim& d : dims) {
     if (d.size == -1) ++open;
-    else if (d.size != 0 && known > (int64_t{1} << 48) / d.size) c.sema.check_size(dims, c.at(1));
+    else if (d.size == 0 || known > (int64_t{1} << 48) / d.size) c.sema.check_size(closed(dims), c.at(1));
     else known *= d.size;
   }
   int64_t count = x.type().count();
@@ -55,16 +61,7 @@ Value transposed(const BuiltinCall& c) {
 }
 
 Value concat(const BuiltinCall& c) {
-  std::vector<Value> values;
-  std::vector<SourceSpan> spans;
-  for (const Arg& a : c.rest) {
-    bool nested = a.value.list() && c.rest.size() == 1;
-    std::vector<Value> items = nested ? a.value.list()->items : std::vector<Value>{a.value};
-    for (Value& v : items) {
-      values.push_back(std::move(v));
-      spans.push_back(a.span);
-    }
-  }
+  auto [values, spans] = values_of(c);
   std::vector<Expr> parts;
   for (size_t i = 0; i < values.size(); ++i) parts.push_back(i == 0 ? c.sema.expr(values[0], spans[0]) : c.sema.expr(values[i], spans[i], parts[0].element()));
   int64_t axis = c.sema.axis_of(c.has(1) ? c.value(1) : number(-1), parts[0].type(), c.at(1));

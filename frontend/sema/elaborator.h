@@ -150,7 +150,7 @@ class Elaborator {
   Value index(const ast::Index& e, const ast::Expr& at);
   std::vector<int64_t> axes_of(const Value& v, const Type& type, SourceSpan at);
   int64_t axis_of(const Value& v, const Type& type, SourceSpan at);
-  std::vector<Dim> shape_of(const Value& v, SourceSpan at);
+  std::vector<Dim> shape_of(const Value& v, SourceSpan at, bool may_be_open = false);  // -1 where a size is left open
   void check_size(const std::vector<Dim>& dims, SourceSpan at);
   Expr uniform_random(const std::vector<Dim>& dims, SourceSpan at);
   void limit_index(const Value& index, int64_t limit, const std::string& what, SourceSpan at);

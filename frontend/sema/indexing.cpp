@@ -59,6 +59,7 @@ Value Elaborator::index(const ast::Index& e, const ast::Expr& at) {
     dims.push_back(d);
     sizes.push_back(d.size);
   }
+  check_size(dims, at.span);
   return wrap(with_dims(reshape(slice(x, starts, limits), sizes), dims));
 }
 

@@ -171,7 +171,7 @@ void read_overrides(ProgramParts& parts, const std::map<std::string, std::string
     if (!e) continue;
     if (dims.count(key)) {
       auto* n = ast::strip(*e).as<ast::Number>();
-      if (n && n->integer && *n->integer > 0) parts.dims[key] = *n->integer;
+      if (n && n->integer && *n->integer >= 0) parts.dims[key] = *n->integer;
       else diagnostics.report(DiagnosticKind::NotWhole, e->span, fmt::format("the size of '{}'", key), text, text);
       continue;
     }
@@ -251,7 +251,7 @@ void Elaborator::declare_dims(const ast::File& file) {
     if (!d->value || !ast::strip(*d->value).as<ast::Name>()) declared_dims_.insert(d->name.name);  // dim S = T is T
     auto given = request_.dims.find(d->name.name);
     int64_t size = given != request_.dims.end() ? given->second : 0;
-    bool known = size > 0;
+    bool known = given != request_.dims.end();
     if (!known && d->value) known = at_top_level([&] { size = dimension(*d->value); });
     if (!known && !d->value && request_.default_dim > 0) size = request_.default_dim, known = true;
     if (known) world_.user->names[d->name.name] = {number(static_cast<double>(size), d->name.name), d->name.span};

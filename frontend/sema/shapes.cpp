@@ -64,7 +64,7 @@ Type Elaborator::input_type(const ast::Parameter& p) {
     if (!n || frame_->scope->find(n->name)) continue;
     auto it = request_.dims.find(n->name);
     int64_t size = it != request_.dims.end() ? it->second : request_.default_dim;
-    if (size <= 0) {
+    if (size < 0 || (size == 0 && it == request_.dims.end())) {
       report(DiagnosticKind::UnboundDimension, d.span, n->name);
       abort();
     }
@@ -207,12 +207,12 @@ std::vector<int64_t> Elaborator::axes_of(const Value& v, const Type& t, SourceSp
   return axes;
 }
 
-std::vector<Dim> Elaborator::shape_of(const Value& v, SourceSpan at) {
+std::vector<Dim> Elaborator::shape_of(const Value& v, SourceSpan at, bool may_be_open) {
   std::vector<Dim> dims;
   std::vector<Value> items = v.list() ? v.list()->items : std::vector<Value>{v};
   for (const Value& item : items) {
     int64_t size = integer_of(item, at, "a size");
-    if (size < -1) {
+    if (size < (may_be_open ? -1 : 0)) {
       report(DiagnosticKind::NegativeSize, at, quote(at), size);
       abort();
     }

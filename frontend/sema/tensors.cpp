@@ -118,7 +118,11 @@ bool Elaborator::is_tensor(const Value& v) const {
 void Elaborator::check_size(const std::vector<Dim>& dims, SourceSpan at) {
   int64_t count = 1;
   for (const Dim& d : dims) {
-    if (d.size != 0 && count > max_elements / d.size) {
+    if (d.size == 0) {
+      report(DiagnosticKind::EmptyTensor, at, shape_to_string({Element::F32, dims}));
+      abort();
+    }
+    if (count > max_elements / d.size) {
       report(DiagnosticKind::TensorTooLarge, at, shape_to_string({Element::F32, dims}));
       abort();
     }

@@ -102,3 +102,16 @@ train m {
   CHECK(v["residual"].get<double>() < 1e-9);
   CHECK(v["widest"].get<double>() <= 1.0 + 1e-9);
 }
+
+// The exponential is computed over what the first scan emitted, and its rows are what the other scans and derivatives go through.
+TEST_CASE("constructs: what a scan emitted is written over, and scanned again") {
+  check(R"(
+model m(x: [N]) {
+    param w: [3, 4] = normal()
+    waves = scan e in w[0..2] along 0 { emit cos(e) }
+    grown = exp(waves)
+    total = scan g in grown along 0 with t = zeros([4]) { t = tanh(t + g) }
+    loss  = sum(grown) + sum(total) + mean(x) * sum(w)
+}
+)");
+}

@@ -48,6 +48,11 @@ TEST_CASE("a recurrent network: the loop and its body, and the loop that is its 
   check_stage("tests/bench/workloads/lstm.grad", "backward", {"--wrt", "hs.Wh"}, ".hs.Wh");
 }
 
+TEST_CASE("what a loop keeps for its derivative, and what is left of it where steps are computed again") {
+  check_stage("tests/bench/workloads/lstm.grad", "memory", {"--wrt", "hs.Wh"}, ".hs.Wh");
+  check_stage("tests/golden/recompute.grad", "memory", {"--wrt", "Wh"});
+}
+
 TEST_CASE("workloads: what is fused with what") {
   for (const char* model : {"tiny", "mlp", "elementwise"}) check_stage(std::string("tests/bench/workloads/") + model + ".grad", "kernels");
 }
