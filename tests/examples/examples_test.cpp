@@ -89,7 +89,7 @@ TEST_CASE("every example trains, to a loss below where it began") {
   Workplace place;
   for (const std::string& file : examples()) {
     INFO(file);
-    auto r = place.gradc(with_flags({"train", file, "--json", "--threads", "1", "--set", "train.steps=200"}, small(file)));
+    auto r = place.gradc(with_flags({"train", file, "--json", "--threads", "1", "--set", "train.steps=200", "--set", "train.every=50"}, small(file)));
     INFO(r.err);
     REQUIRE(r.code == 0);
     json begin = json::parse(r.out.substr(0, r.out.find('\n'))), end = last_event(r);
