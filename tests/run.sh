@@ -19,6 +19,6 @@ if [ -z "${GRADC_QUICK:-}" ]; then
   cmake --preset asan-ubsan -DGRADC_BUILD_TESTS=ON >/dev/null
   cmake --build --preset asan-ubsan -j "$jobs"
   note "unit, golden and error tests with sanitizers"
-  GRADC_FUZZ_SCALE=0.02 ctest --preset asan-ubsan -j "$jobs" --output-on-failure --no-tests=error -LE 'examples|bench|slow'
+  GRADC_FUZZ_SCALE=0.02 ctest --preset asan-ubsan -j "$jobs" --output-on-failure --no-tests=error -LE 'examples|bench|slow|workloads'
 fi
 note "all tests passed"
