@@ -49,7 +49,8 @@ class Math {
     first = b_.CreateBitCast(first, type_);
     Value* linear = b_.CreateFMul(b_.CreateFAdd(e.r, k(1)), first);
     Value* square = b_.CreateFMul(b_.CreateFMul(e.r, e.r), first);
-    return b_.CreateFMul(fma(e.q, square, linear), b_.CreateBitCast(second, type_));
+    Value* p = fma(e.q, square, linear);
+    return b_.CreateFMul(p, b_.CreateBitCast(second, type_));
   }
 
   Value* expm1(Value* x) {
