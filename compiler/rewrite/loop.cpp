@@ -106,17 +106,18 @@ void Loop::replace(const std::map<NodeId, NodeId>& by) {
 
 void Loop::remove_carry(size_t index, Value instead) {
   carries.erase(carries.begin() + static_cast<std::ptrdiff_t>(index));
-  for (Value& v : results) {
-    if (v.kind != Value::Carry) continue;
-    if (v.index == index) v = instead;
-    else if (v.index > index) --v.index;
-  }
+  redirect_results(Value::Carry, index, instead);
 }
 
 void Loop::remove_emission(size_t index, Value instead) {
   emissions.erase(emissions.begin() + static_cast<std::ptrdiff_t>(index));
+  redirect_results(Value::Emission, index, instead);
+}
+
+// Of what was removed at the index, and of what moved up behind it.
+void Loop::redirect_results(Value::Kind kind, size_t index, Value instead) {
   for (Value& v : results) {
-    if (v.kind != Value::Emission) continue;
+    if (v.kind != kind) continue;
     if (v.index == index) v = instead;
     else if (v.index > index) --v.index;
   }
@@ -147,14 +148,18 @@ Expr Loop::once(NodeId id, Outside& outside, const char* rule) {
   return once_[id] = made;
 }
 
-bool Loop::can_batch_all(NodeId id, const std::vector<bool>& varies, const std::vector<bool>& known) const {
-  if (!varies[id.at()] || known[id.at()]) return true;
-  const Node& n = body[id];
-  if (n.op->kind == OpKind::Input) return false;  // a carry: elements are known
-  std::vector<bool> stacked;
-  for (NodeId operand : n.operands) stacked.push_back(varies[operand.at()]);
-  if (!can_batch(n, stacked)) return false;
-  return std::all_of(n.operands.begin(), n.operands.end(), [&](NodeId o) { return can_batch_all(o, varies, known); });
+bool Loop::can_batch_all(NodeId id, const std::vector<bool>& varies, std::vector<bool> known) const {
+  auto can = [&](auto& self, NodeId at) -> bool {
+    if (!varies[at.at()] || known[at.at()]) return true;
+    const Node& n = body[at];
+    if (n.op->kind == OpKind::Input) return false;  // a carry: elements are known
+    std::vector<bool> stacked;
+    for (NodeId operand : n.operands) stacked.push_back(varies[operand.at()]);
+    if (!can_batch(n, stacked)) return false;
+    if (!std::all_of(n.operands.begin(), n.operands.end(), [&](NodeId o) { return self(self, o); })) return false;
+    return known[at.at()] = true;  // come to again by another path, it is not gone through again
+  };
+  return can(can, id);
 }
 
 Expr Loop::for_all_steps(NodeId id, Outside& outside, const char* rule) {

@@ -78,7 +78,7 @@ class Loop {
   Expr once(NodeId id, Outside& outside, const char* rule);
   Expr for_all_steps(NodeId id, Outside& outside, const char* rule);
   // Whether for_all_steps can: all that it is computed from, up to elements and to nodes in `known`, has a batched form.
-  bool can_batch_all(NodeId id, const std::vector<bool>& varies, const std::vector<bool>& known) const;
+  bool can_batch_all(NodeId id, const std::vector<bool>& varies, std::vector<bool> known) const;
 
   // Adds the scan, and what is computed after it, to the graph around; gives the value of each result.
   std::vector<NodeId> finish(Outside& outside, ProvenanceId provenance, Symbol name);
@@ -87,6 +87,7 @@ class Loop {
   std::vector<bool> spread(std::vector<bool> marked) const;
   std::shared_ptr<const Graph> ordered_body() const;
   void drop_unread_inputs();
+  void redirect_results(Value::Kind kind, size_t index, Value instead);
   bool varies(NodeId id);
 
   std::map<NodeId, Expr> once_, for_all_;  // made outside already, by node of the body

@@ -115,12 +115,12 @@ bool hoist_over_time(Loop& loop, Outside& outside, const char* name) {
 
 // How an emission can be computed after the loop: what the loop then emits instead, and whether that gains anything.
 struct Sinking {
-  std::set<NodeId> emitted;
+  std::set<NodeId> seen, emitted;
   bool gains = false, possible = true;
 };
 
 void plan_sinking(const Loop& loop, NodeId id, const std::vector<bool>& varies, const std::vector<bool>& stays, const std::vector<bool>& known, Sinking& plan) {
-  if (!varies[id.at()] || known[id.at()]) return;
+  if (!varies[id.at()] || known[id.at()] || !plan.seen.insert(id).second) return;
   const Node& n = loop.body[id];
   std::vector<bool> only_this(loop.body.size());
   bool leaves = !stays[id.at()] && n.op->kind != OpKind::Input;

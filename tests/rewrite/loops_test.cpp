@@ -213,6 +213,22 @@ TEST_CASE("loop-hoist-over-time: products of elements are one product before the
   CHECK(o.layout().sequences == 2);
 }
 
+TEST_CASE("a value that is used twice at every level is gone through once, not once for each path to it") {
+  for (bool of_elements : {true, false}) {
+    Fixture f;
+    Expr x = f.in("x", {4, 2, 3}, some(24, 1)), h0 = f.in("h0", {2, 3}, some(6, 2)), w = f.in("w", {3, 3}, some(9, 3));
+    ScanBuilder s(f.b, {.length = 4});
+    Expr h = s.carry(h0), xt = s.element(x), y = of_elements ? xt : h + xt;
+    for (int i = 0; i < 60; ++i) y = y * sin(y) + 1;
+    s.next(h, tanh(h + xt));
+    s.emit(matmul(y, s.inside(w)));
+    f.out("e", s.finish().emissions[0]);
+    Optimised o = optimised(f, of_elements ? "loop-hoist-over-time" : "loop-sink");
+    CHECK(o.outside(op<ops::Contraction>()) == 1);
+    CHECK(o.inside(op<ops::Contraction>()) == 0);
+  }
+}
+
 TEST_CASE("what costs memory and saves nothing stays in the loop") {
   Fixture f;
   Expr x = f.in("x", {4, 2}, some(8, 1)), h0 = f.in("h0", {2, 3}, some(6, 2)), v = f.in("v", {3}, some(3, 3));
