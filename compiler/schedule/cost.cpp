@@ -145,9 +145,9 @@ double bytes_touched(const KernelBody& body) {
   return bytes;
 }
 
-int64_t trips(const KernelProgram& program, size_t instance) {
+int64_t trips(const std::vector<CallLoop>& loops, size_t instance) {
   int64_t count = 1;
-  for (const CallLoop& l : program.loops) {
+  for (const CallLoop& l : loops) {
     if (l.begin <= static_cast<int32_t>(instance) && static_cast<int32_t>(instance) < l.end) count *= l.trips;
   }
   return count;

@@ -234,8 +234,8 @@ size_t site_count(const KernelBody& body);
 // elements read plus written.
 double flops(const KernelBody& body);
 double bytes_touched(const KernelBody& body);
-// How often a step makes a call.
-int64_t trips(const KernelProgram& program, size_t instance);
+// How often a step makes a call: the trips of the loops around it.
+int64_t trips(const std::vector<CallLoop>& loops, size_t instance);
 // The least and the greatest offset from its buffer at which a slot begins, in bytes.
 std::pair<int64_t, int64_t> reach(const SlotPlace& place, const std::vector<CallLoop>& loops);
 // Number of blocks the grid has: depends on the shape alone.

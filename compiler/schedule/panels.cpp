@@ -27,14 +27,6 @@ bool writes(const Memory& memory, const RawKernel& kernel, BufferId base) {
   return false;
 }
 
-int64_t trips_of(const StepPlan& step, size_t kernel) {
-  int64_t count = 1;
-  for (const CallLoop& l : step.loops) {
-    if (l.begin <= static_cast<int32_t>(kernel) && static_cast<int32_t>(kernel) < l.end) count *= l.trips;
-  }
-  return count;
-}
-
 // The one dim of a role that is longer than 1; -1 where there are several, -2 where there is none.
 int only_dim(const Contraction& c, DimRole role) {
   int found = -2;
@@ -95,7 +87,7 @@ void hoist_panels(StepPlan& step, size_t loop) {
   for (size_t i = first; i < step.kernels.size(); ++i) {
     RawKernel& kernel = step.kernels[i];
     const std::optional<Operand> o = operand_of(kernel);
-    if (!o || trips_of(step, i) < fewest_trips) continue;
+    if (!o || trips(step.loops, i) < fewest_trips) continue;
     const Window source = step.memory.behind(o->buffer);
     const bool written = std::any_of(step.kernels.begin() + static_cast<std::ptrdiff_t>(first), step.kernels.end(),
                                      [&](const RawKernel& k) { return writes(step.memory, k, source.of); });

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/cli/arrays.h"
+#include "frontend/cli/distribution.h"
 #include "frontend/cli/kernel_clock.h"
 #include "frontend/cli/machine.h"
 #include "frontend/cli/starts.h"
@@ -35,15 +36,6 @@ double process_age_ms() {
   timespec now{};
   clock_gettime(CLOCK_BOOTTIME, &now);
   return (static_cast<double>(now.tv_sec) - start / static_cast<double>(sysconf(_SC_CLK_TCK))) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
-}
-
-struct Distribution {
-  double median = 0, min = 0, p90 = 0;
-};
-
-Distribution distribution(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return {v[v.size() / 2], v.front(), v[static_cast<size_t>(0.9 * static_cast<double>(v.size() - 1))]};
 }
 
 // Times blocks of steps long enough for the clock, for about `seconds`. The batch stays, so a block is one call.
@@ -83,7 +75,7 @@ std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed,
   std::vector<KernelRow> rows;
   for (size_t k = 0; k < program.instances.size(); ++k) {
     const KernelBody& body = program[program.instances[k].body];
-    const auto calls = static_cast<double>(trips(program, k));
+    const auto calls = static_cast<double>(trips(program.loops, k));
     const Distribution time = clock.times(k).empty() ? Distribution{} : distribution(clock.times(k));
     rows.push_back({program.instances[k].name.str(), time.median, time.min, calls * flops(body), calls * bytes_touched(body)});
   }

@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +12,8 @@
 #include <iterator>
 #include <string>
 #include <vector>
+
+#include "frontend/cli/distribution.h"
 
 extern char** environ;
 
@@ -93,11 +94,6 @@ double start(const std::string& cache) {
   return told && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? ms : -1;
 }
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<long>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
-
 }  // namespace
 
 std::optional<Starts> measure_starts() {
@@ -112,7 +108,7 @@ std::optional<Starts> measure_starts() {
       kind->push_back(ms);
     }
   }
-  return Starts{median(cold), median(warm)};
+  return Starts{distribution(cold).median, distribution(warm).median};
 }
 
 void end_after_first_step() {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compiler/support/error.h"
+#include "frontend/cli/distribution.h"
 #include "frontend/cli/kernel_clock.h"
 #include "frontend/cli/machine.h"
 #include "frontend/cli/session.h"
@@ -72,8 +73,7 @@ class Race {
       for (size_t v = 1; v < forms.size(); ++v) {
         std::vector<double> ratios;
         for (size_t r = 0; r < static_cast<size_t>(rounds); ++r) ratios.push_back(times[v][body][r] / times[0][body][r]);
-        std::nth_element(ratios.begin(), ratios.begin() + rounds / 2, ratios.end());
-        if (const double ratio = ratios[static_cast<size_t>(rounds / 2)]; ratio < best.ratio) best = {v, ratio};
+        if (const double ratio = distribution(ratios).median; ratio < best.ratio) best = {v, ratio};
       }
       winners[body] = best.version == 0 ? Winner{} : best;
     }

@@ -3,21 +3,14 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/support/process.h"
+#include "tests/cli/checked_model.h"
 
 using namespace gradc::test;
 using nlohmann::json;
 
 namespace {
 
-json check(const std::string& items, const std::string& body, int code) {
-  Workplace place;
-  place.write("m.grad", items + "\nmodel m(x: [3]) {\n param w: [3] = ones()\n" + body + "\n}\n");
-  auto r = place.gradc({"check", "m.grad", "--json"});
-  INFO(r.out << r.err);
-  CHECK(r.code == code);
-  return json::parse(r.out);
-}
+json check(const std::string& items, const std::string& body, int code) { return check_model(items, "ones()", body, code); }
 
 }  // namespace
 

@@ -114,7 +114,7 @@ TEST_CASE("loops nest as scans do, and a body that is there twice is compiled on
   REQUIRE(p.loops.size() == 2);
   CHECK(p.loops[0].begin <= p.loops[1].begin);
   CHECK(p.loops[1].end <= p.loops[0].end);
-  CHECK(trips(p, static_cast<size_t>(p.loops[1].begin)) == 12);
+  CHECK(trips(p.loops, static_cast<size_t>(p.loops[1].begin)) == 12);
   CHECK(written_place(p, "g.rows").moves == std::vector<Move>{{1, -48}});
   CHECK(written_place(p, "rows") == SlotPlace{144, {{1, -48}, {0, 192}}});  // a row of a row
   const KernelProgram again = schedule(scan_graph("initial values"), Target{});

@@ -175,8 +175,8 @@ TEST_CASE("loops and slots that move print and parse back") {
   REQUIRE(r.program->loops.size() == 2);
   CHECK(r.program->loops[0] == CallLoop{"outer", 2, 5, 2});
   CHECK(r.program->loops[1] == CallLoop{"inner", 2, 5, 3});
-  CHECK(trips(*r.program, 0) == 1);
-  CHECK(trips(*r.program, 4) == 6);
+  CHECK(trips(r.program->loops, 0) == 1);
+  CHECK(trips(r.program->loops, 4) == 6);
   CHECK(reach(r.program->instances[4].places[1], r.program->loops) == std::pair<int64_t, int64_t>{0, 80});
   CHECK(reach(r.program->instances[3].places[1], r.program->loops) == std::pair<int64_t, int64_t>{0, 16});
 }
