@@ -117,6 +117,8 @@ StepRunner::StepRunner(StepPlan plan, Variables& variables, ThreadPool& pool) : 
     std::byte* p = nullptr;
     if (b.kind == StepBuffer::Temporary) {
       p = arena_start + b.offset;
+    } else if (b.kind == StepBuffer::Local) {
+      p = nullptr;
     } else if (b.kind == StepBuffer::Parameter || b.kind == StepBuffer::State) {
       p = variables.declare(b).bytes.data();
     } else {
@@ -125,7 +127,7 @@ StepRunner::StepRunner(StepPlan plan, Variables& variables, ThreadPool& pool) : 
       p = owned_.back().data();
     }
     pointers_.push_back(p);
-    if (b.kind != StepBuffer::Temporary && b.kind != StepBuffer::Shadow) by_name_.emplace(b.name, static_cast<int>(i));
+    if (b.kind != StepBuffer::Temporary && b.kind != StepBuffer::Local && b.kind != StepBuffer::Shadow) by_name_.emplace(b.name, static_cast<int>(i));
   }
   if (has("step")) step_ = reinterpret_cast<double*>(data("step"));
   if (has("seed")) seed_ = reinterpret_cast<int64_t*>(data("seed"));

@@ -13,7 +13,7 @@ namespace gradc {
 
 // One buffer of a compiled step, in the compiled code's order.
 struct StepBuffer {
-  enum Kind { Input, Parameter, State, Output, Temporary, Shadow };
+  enum Kind { Input, Parameter, State, Output, Temporary, Local, Shadow };  // Local: in the scratch of each thread, known to the compiled code alone
   std::string name;
   Kind kind = Temporary;
   Element element = Element::F32;
@@ -26,7 +26,7 @@ struct StepBuffer {
 struct StepPlan {
   std::vector<StepBuffer> buffers;
   int64_t arena_bytes = 0;
-  int64_t scratch_bytes = 0;
+  int64_t scratch_bytes = 0;  // of each thread
   GradcStepFn entry = nullptr;
 };
 

@@ -26,7 +26,9 @@ class CallTable {
     size_t most = 1;
     for (const StepCall& call : plan_.calls) most = std::max(most, call.buffers.size() + call.sites.size());
     auto* arguments = b.CreateAlloca(b.getPtrTy(), b.getInt64(most));
-    auto* trips = function_->getArg(1);
+    auto *trips = function_->getArg(1), *own = function_->getArg(4);
+    // Kernels' scratch lies behind what is local to a trip.
+    auto* scratch = b.CreateSelect(b.CreateIsNull(own), own, b.CreateConstGEP1_64(b.getInt8Ty(), own, static_cast<uint64_t>(plan_.local_bytes)));
     f_.repeat(function_->getArg(2), function_->getArg(3), [&](Value* i) {
       f_.trace(i);
       auto* row = b.CreateGEP(call_, calls_, i);
@@ -34,9 +36,9 @@ class CallTable {
       auto* first = wide(column(call_, row, 2));
       auto* last = b.CreateAdd(first, wide(column(call_, row, 3)));
       f_.when(b.CreateICmpNE(first, last), [&] {
-        f_.repeat(first, last, [&](Value* slot) { b.CreateStore(place(slot, trips), b.CreateGEP(b.getPtrTy(), arguments, b.CreateSub(slot, first))); });
+        f_.repeat(first, last, [&](Value* slot) { b.CreateStore(place(slot, trips, own), b.CreateGEP(b.getPtrTy(), arguments, b.CreateSub(slot, first))); });
       });
-      f_.run(function, arguments, blocks);
+      f_.run(function, arguments, blocks, scratch);
     });
     b.CreateRetVoid();
   }
@@ -47,14 +49,14 @@ class CallTable {
   }
   Value* wide(Value* v) { return f_.b.CreateZExt(v, f_.b.getInt64Ty()); }
 
-  Value* place(Value* index, Value* trips) {
+  Value* place(Value* index, Value* trips, Value* own) {
     auto& b = f_.b;
     auto* row = b.CreateGEP(slot_, slots_, index);
     auto* offset = column(slot_, row, 0);
     auto* number = column(slot_, row, 1);
-    auto* is_site = b.CreateICmpEQ(number, b.getInt32(no_buffer));
-    auto* buffer = f_.buffer(b.CreateSelect(is_site, b.getInt64(0), wide(number)));
-    auto* base = b.CreateSelect(is_site, llvm::ConstantPointerNull::get(b.getPtrTy()), buffer);
+    auto *is_site = b.CreateICmpEQ(number, b.getInt32(no_buffer)), *is_own = b.CreateICmpEQ(number, b.getInt32(static_cast<uint32_t>(own_memory)));
+    auto* buffer = f_.buffer(b.CreateSelect(b.CreateOr(is_site, is_own), b.getInt64(0), wide(number)));
+    auto* base = b.CreateSelect(is_site, llvm::ConstantPointerNull::get(b.getPtrTy()), b.CreateSelect(is_own, own, buffer));
     auto *first = wide(column(slot_, row, 2)), *last = b.CreateAdd(first, wide(column(slot_, row, 3)));
     auto* total = b.CreateAlloca(b.getInt64Ty());
     total->moveBefore(&*function_->getEntryBlock().begin());
@@ -100,7 +102,7 @@ class CallTable {
     moves_ = table(moves, move_, "moves");
   }
 
-  static constexpr uint32_t no_buffer = ~uint32_t{0};
+  static constexpr uint32_t no_buffer = ~uint32_t{1};  // own_memory is ~0
 
   const CallList& plan_;
   llvm::Function* function_;
@@ -114,11 +116,40 @@ class CallTable {
 llvm::Function* emit_call_table(const CallList& plan, llvm::Module& module) {
   auto& context = module.getContext();
   llvm::Type *ptr = llvm::PointerType::getUnqual(context), *i64 = llvm::Type::getInt64Ty(context);
-  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {ptr, ptr, i64, i64}, false);
+  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {ptr, ptr, i64, i64, ptr}, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, "make_calls", module);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   CallTable(plan, function).emit();
   return function;
+}
+
+llvm::Function* emit_shared_trips(const CallList& plan, size_t loop, llvm::Function* make_calls) {
+  llvm::Module& module = *make_calls->getParent();
+  auto& context = module.getContext();
+  llvm::Type *ptr = llvm::PointerType::getUnqual(context), *i64 = llvm::Type::getInt64Ty(context), *none = llvm::Type::getVoidTy(context);
+  auto declare = [&](const char* name, llvm::Type* first) {
+    auto* f = llvm::Function::Create(llvm::FunctionType::get(none, {first, i64, i64, ptr}, false), llvm::GlobalValue::InternalLinkage, name, module);
+    f->addFnAttr(llvm::Attribute::NoUnwind);
+    return f;
+  };
+  auto* inner = declare("trips_of_frame", ptr);
+  FrameCode f(inner);
+  auto& b = f.b;
+  auto* trips = b.CreateAlloca(i64, b.getInt64(plan.loops.size()));
+  const CallLoop& l = plan.loops[loop];
+  f.repeat(inner->getArg(1), inner->getArg(2), [&](Value* trip) {
+    b.CreateStore(trip, b.CreateConstGEP1_64(i64, trips, loop));
+    b.CreateCall(make_calls, {inner->getArg(0), trips, b.getInt64(static_cast<uint64_t>(l.begin)), b.getInt64(static_cast<uint64_t>(l.end)), inner->getArg(3)});
+  });
+  f.trace(b.getInt64(static_cast<uint64_t>(-1)));
+  b.CreateRetVoid();
+
+  auto* trips_fn = declare("shared_trips", ptr);
+  llvm::IRBuilder<> outer(llvm::BasicBlock::Create(context, "entry", trips_fn));
+  auto* frame = outer.CreateLoad(ptr, trips_fn->getArg(0));
+  outer.CreateCall(inner, {frame, trips_fn->getArg(1), trips_fn->getArg(2), trips_fn->getArg(3)});
+  outer.CreateRetVoid();
+  return trips_fn;
 }
 
 }  // namespace gradc

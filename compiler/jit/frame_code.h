@@ -68,17 +68,19 @@ class FrameCode {
   // Runs a kernel's blocks on this thread.
   void run_alone(llvm::FunctionCallee kernel, Value* arguments, Value* blocks) { b.CreateCall(kernel, {arguments, b.getInt64(0), blocks, scratch_}); }
 
-  // Runs them on all threads where there are several of both.
-  void run(Value* kernel, Value* arguments, Value* blocks) {
+  // Runs them on all threads where there are several of both; where `scratch` is given, on this thread with that for scratch.
+  void run(Value* kernel, Value* arguments, Value* blocks, Value* scratch = nullptr) {
     auto *shared = block("parallel"), *alone = block("alone"), *after = block("ran");
-    auto* several = b.CreateICmpUGT(blocks, b.getInt64(1));
-    b.CreateCondBr(b.CreateAnd(several, b.CreateIsNotNull(parallel_)), shared, alone);
+    Value* several = b.CreateAnd(b.CreateICmpUGT(blocks, b.getInt64(1)), b.CreateIsNotNull(parallel_));
+    if (scratch) several = b.CreateAnd(several, b.CreateIsNull(scratch));
+    b.CreateCondBr(several, shared, alone);
     b.SetInsertPoint(shared);
     auto* parallel_type = llvm::FunctionType::get(b.getVoidTy(), {b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()}, false);
     b.CreateCall(parallel_type, parallel_, {frame(), kernel, arguments, blocks});
     b.CreateBr(after);
     b.SetInsertPoint(alone);
-    run_alone({kernel_type_, kernel}, arguments, blocks);
+    Value* own = scratch ? b.CreateSelect(b.CreateIsNull(scratch), scratch_, scratch) : scratch_;
+    b.CreateCall(kernel_type_, kernel, {arguments, b.getInt64(0), blocks, own});
     b.CreateBr(after);
     b.SetInsertPoint(after);
   }
@@ -89,8 +91,11 @@ class FrameCode {
   Value *buffers_ = nullptr, *parallel_ = nullptr, *scratch_ = nullptr, *trace_ = nullptr;
 };
 
-// void(frame, i64* trips, i64 from, i64 to): makes the calls from..to of the plan, at least one, by a table of all of them. `trips`: by
-// loop of the plan, the number of the trip it is on.
+// void(frame, i64* trips, i64 from, i64 to, ptr own): makes the calls from..to of the plan, at least one, by a table of all of them.
+// `trips`: by loop of the plan, the number of the trip it is on. `own`: null where all threads share out the blocks of each call; else this
+// thread's scratch, and it makes the calls alone.
 llvm::Function* emit_call_table(const CallList& plan, llvm::Module& module);
+// A GradcKernelFn whose blocks are the trips of a shared loop; its only argument is the frame.
+llvm::Function* emit_shared_trips(const CallList& plan, size_t loop, llvm::Function* make_calls);
 
 }  // namespace gradc

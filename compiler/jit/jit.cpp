@@ -220,6 +220,7 @@ std::unique_ptr<CompiledStep> compile(const KernelProgram& program, const JitOpt
   step->entry_ = reinterpret_cast<GradcStepFn>(step->linker_.address(step_symbol));
   GRADC_ASSERT(step->entry_, "the step has no entry");
   for (const KernelBody& body : program.bodies) step->scratch_bytes_ = std::max(step->scratch_bytes_, scratch_bytes(body, program.target));
+  step->scratch_bytes_ += plan.local_bytes;
   step->times_.link_ms = watch.lap();
   return step;
 }

@@ -22,7 +22,8 @@ llvm::Function* declare_step(llvm::Module& module) {
 class StepEmitter {
  public:
   StepEmitter(const CallList& plan, llvm::Module& module, const FusedStep* fused) : plan_(plan), fused_(fused), f_(declare_step(module)), b_(f_.b) {
-    straight_ = plan.calls.size() <= straight_calls && std::all_of(plan.calls.begin(), plan.calls.end(), [](const StepCall& c) { return c.blocks == 1; });
+    straight_ = plan.calls.size() <= straight_calls && std::all_of(plan.calls.begin(), plan.calls.end(), [](const StepCall& c) { return c.blocks == 1; }) &&
+                std::none_of(plan.loops.begin(), plan.loops.end(), [](const CallLoop& l) { return l.shared; });
     if (!straight_) make_calls_ = emit_call_table(plan, module);
   }
 
@@ -72,6 +73,11 @@ class StepEmitter {
       const size_t index = loop++;
       const CallLoop& l = plan_.loops[index];
       from = static_cast<size_t>(l.end);
+      if (l.shared) {
+        b_.CreateStore(f_.frame(), arguments_);
+        f_.run(emit_shared_trips(plan_, index, make_calls_), arguments_, b_.getInt64(static_cast<uint64_t>(l.trips)));
+        continue;
+      }
       f_.repeat(b_.getInt64(0), b_.getInt64(static_cast<uint64_t>(l.trips)), [&](Value* trip) {
         b_.CreateStore(trip, b_.CreateConstGEP1_64(b_.getInt64Ty(), trips_, index));
         emit_range(begin, from, loop);
@@ -81,7 +87,7 @@ class StepEmitter {
 
   void emit_run(size_t from, size_t to) {
     if (!straight_) {
-      b_.CreateCall(make_calls_, {f_.frame(), trips_, b_.getInt64(from), b_.getInt64(to)});
+      b_.CreateCall(make_calls_, {f_.frame(), trips_, b_.getInt64(from), b_.getInt64(to), llvm::ConstantPointerNull::get(b_.getPtrTy())});
       return;
     }
     for (size_t i = from; i < to; ++i) {
@@ -140,9 +146,17 @@ class StepEmitter {
 CallList list_calls(const KernelProgram& program, const std::vector<std::string>& symbols) {
   CallList plan;
   plan.loops = program.loops;
+  plan.local_bytes = (program.local_bytes + 63) / 64 * 64;
   for (const KernelInstance& instance : program.instances) {
     StepCall call{symbols[instance.body.at()], block_count(program[instance.body]), {}, instance.places, instance.sites};
-    for (BufferId buffer : instance.buffers) call.buffers.push_back(buffer.index);
+    for (size_t i = 0; i < instance.buffers.size(); ++i) {
+      const Buffer& buffer = program[instance.buffers[i]];
+      const bool local = buffer.kind == BufferKind::Local;
+      call.buffers.push_back(local ? own_memory : instance.buffers[i].index);
+      if (!local) continue;
+      call.places.resize(instance.buffers.size());
+      call.places[i].offset += buffer.offset;
+    }
     plan.calls.push_back(std::move(call));
   }
   for (size_t i = 0; i < program.buffers.size(); ++i) {
@@ -167,9 +181,9 @@ std::string to_string(const CallList& plan) {
     if (!call.sites.empty()) text += fmt::format(" sites {}", fmt::join(call.sites, " "));
     text += '\n';
   }
-  for (const CallLoop& loop : plan.loops) text += fmt::format("loop {} {} {}\n", loop.begin, loop.end, loop.trips);
+  for (const CallLoop& loop : plan.loops) text += fmt::format("loop {} {} {}{}\n", loop.begin, loop.end, loop.trips, loop.shared ? " shared" : "");
   for (const StepCopy& copy : plan.copies) text += fmt::format("copy {} {} {}\n", copy.from, copy.to, copy.bytes);
-  return text + fmt::format("counter {}\n", plan.counter);
+  return text + fmt::format("counter {} local {}\n", plan.counter, plan.local_bytes);
 }
 
 void emit_count(llvm::IRBuilder<>& b, Value* counter) {

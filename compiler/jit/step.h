@@ -15,10 +15,11 @@ namespace gradc {
 struct StepCall {
   std::string symbol;
   int64_t blocks = 1;
-  std::vector<int32_t> buffers;
+  std::vector<int32_t> buffers;  // own_memory: in that of the thread, at the place's offset
   std::vector<SlotPlace> places;
   std::vector<uint32_t> sites;
 };
+inline constexpr int32_t own_memory = -1;
 // A buffer copied over another when the step ends.
 struct StepCopy {
   int32_t from = 0, to = 0;
@@ -29,6 +30,7 @@ struct CallList {
   std::vector<CallLoop> loops;
   std::vector<StepCopy> copies;
   int32_t counter = -1;  // the buffer of the input `step`, an f64
+  int64_t local_bytes = 0;  // of each thread's scratch, before that of kernels; a multiple of 64
 };
 // All calls of a step in one function (fused_step.h): void(i64 further, ptr... buffers).
 struct FusedStep {

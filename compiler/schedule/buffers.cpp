@@ -16,6 +16,8 @@ constexpr int64_t alignment = 64;
 constexpr int64_t stagger = 9 * alignment;
 constexpr int64_t staggered_from = 16 << 10;
 
+bool is_temporary(BufferKind kind) { return kind == BufferKind::Temporary || kind == BufferKind::Local; }
+
 int slot_of(const RawKernel& k, BufferId b) {
   auto it = std::find(k.buffers.begin(), k.buffers.end(), b);
   return it == k.buffers.end() ? -1 : static_cast<int>(it - k.buffers.begin());
@@ -42,10 +44,7 @@ std::vector<NumberedStmt> numbered_statements(const KernelBody& body) {
   return out;
 }
 
-bool touches(const Stmt& s, int slot) {
-  bool memory = s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate;
-  return memory && s.access.slot == slot;
-}
+bool touches(const Stmt& s, int slot) { return touches_memory(s) && s.access.slot == slot; }
 
 // Every element of `to` is written once, at the point that reads the same element of `from`, and after the last such read.
 bool same_points(const RawKernel& k, int from, int to) {
@@ -81,8 +80,7 @@ void merge_slots(RawKernel& k, int keep, int drop) {
   auto fix = [&](int slot) { return slot == drop ? (keep > drop ? keep - 1 : keep) : slot > drop ? slot - 1 : slot; };
   auto fix_list = [&](std::vector<Stmt>& list) {
     for (Stmt& s : list) {
-      bool memory = s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate;
-      if (memory) s.access.slot = fix(s.access.slot);
+      if (touches_memory(s)) s.access.slot = fix(s.access.slot);
     }
   };
   k.body.slots[static_cast<size_t>(keep)].written |= k.body.slots[static_cast<size_t>(drop)].written;
@@ -222,7 +220,7 @@ void reuse_operands(Memory& memory, std::vector<RawKernel>& kernels, const std::
   const std::vector<Buffer>& buffers = memory.buffers;
   std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of(memory, kernels), loops);
   Users users(memory, kernels);
-  auto temporary = [&](BufferId b) { return buffers[b.at()].kind == BufferKind::Temporary && !memory.windows.count(b); };
+  auto temporary = [&](BufferId b) { return is_temporary(buffers[b.at()].kind) && !memory.windows.count(b); };
   for (size_t k = 0; k < kernels.size(); ++k) {
     bool again = true;
     while (again) {
@@ -234,7 +232,7 @@ void reuse_operands(Memory& memory, std::vector<RawKernel>& kernels, const std::
         if (!temporary(to) || !writes(kernels[k], slot) || life[to.at()].begin != moment(k)) continue;
         for (BufferId from : used) {
           const Buffer& a = buffers[from.at()];
-          bool fits = temporary(from) && a.type.element == b.type.element && a.type.count() == b.type.count();
+          bool fits = temporary(from) && a.kind == b.kind && a.type.element == b.type.element && a.type.count() == b.type.count();
           int old = slot_of(kernels[k], from);
           if (from == to || !fits || writes(kernels[k], old) || life[from.at()].end != moment(k)) continue;
           if (!same_points(kernels[k], old, slot)) continue;
@@ -269,11 +267,11 @@ void settle_windows(const Memory& memory, std::vector<RawKernel>& kernels) {
 }
 
 // Largest first, each into the smallest gap that is free for its whole life.
-Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops) {
+Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops, BufferKind kind) {
   const std::vector<Lifetime> life = lifetimes(buffers.size(), touches_of({buffers, {}}, kernels), loops);
   std::vector<size_t> order;
   for (size_t i = 0; i < buffers.size(); ++i) {
-    if (buffers[i].kind == BufferKind::Temporary && life[i].used()) order.push_back(i);
+    if (buffers[i].kind == kind && life[i].used()) order.push_back(i);
   }
   Arena arena;
   // Bytes that come alive and die, by moment, of which the first is -1.
@@ -312,7 +310,7 @@ void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels) 
   std::vector<BufferId> renamed(buffers.size());
   std::vector<Buffer> kept;
   for (size_t i = 0; i < buffers.size(); ++i) {
-    bool own = buffers[i].kind == BufferKind::Temporary || buffers[i].kind == BufferKind::Shadow;
+    bool own = is_temporary(buffers[i].kind) || buffers[i].kind == BufferKind::Shadow;
     if (own && !used[i]) continue;
     renamed[i] = BufferId(kept.size());
     kept.push_back(buffers[i]);

@@ -18,8 +18,8 @@ void settle_windows(const Memory& memory, std::vector<RawKernel>& kernels);
 struct Arena {
   int64_t bytes = 0, lower_bound = 0;
 };
-// Gives every temporary its offset.
-Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops);
+// Gives every buffer of the kind, Temporary or Local, its offset in the memory that these share.
+Arena plan_arena(std::vector<Buffer>& buffers, const std::vector<RawKernel>& kernels, const std::vector<CallLoop>& loops, BufferKind kind);
 // Drops buffers that no kernel names, keeping those of the step's interface.
 void drop_unused(std::vector<Buffer>& buffers, std::vector<RawKernel>& kernels);
 

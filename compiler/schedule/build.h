@@ -44,6 +44,8 @@ struct Tiles {
 Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k);
 // The same for one that reads an image through windows: blocks and tiles end where lines of the image do.
 Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows);
+// Gives a contraction whose dims and operands are there the one or the other.
+void lay_tiles(const Target& target, Contraction& form);
 
 // What one block of a contraction should have to do at least, in products; and the most blocks that a kernel is cut into.
 inline constexpr double products_per_block = 4e6;

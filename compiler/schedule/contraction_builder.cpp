@@ -28,26 +28,11 @@ class ContractionBuilder {
     Contraction form;
     form.dims = draft_.dims;
     form.element = node().type.element;
-    int64_t sizes[4] = {1, 1, 1, 1};
-    for (size_t role = 0; role < 4; ++role) {
-      for (int d : groups[role]) {
-        form.roles.push_back(static_cast<DimRole>(role));
-        sizes[role] *= form.dims[static_cast<size_t>(d)].extent;
-      }
-    }
-    Tiles t = choose_tiles(in_.target, form.element, sizes[0], sizes[1], sizes[2], sizes[3]);
-    form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
-    // Blocks of rows over several axes begin where a vector along the last one does.
-    if (groups[static_cast<size_t>(DimRole::M)].size() > 1) {
-      form.block_m = round_up(form.block_m, std::max<int64_t>(1, in_.target.vector_bytes / static_cast<int64_t>(byte_size(form.element))));
-    }
+    for (size_t role = 0; role < 4; ++role) form.roles.insert(form.roles.end(), groups[role].size(), static_cast<DimRole>(role));
     form.lhs = take(kernel_, std::move(draft_.lists[0]));
     form.rhs = take(kernel_, std::move(draft_.lists[1]));
     form.epilogue = take(kernel_, std::move(draft_.lists[2]));
-    if (auto windows = find_windows(form)) {
-      t = choose_window_tiles(in_.target, form, *windows);
-      form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
-    }
+    lay_tiles(in_.target, form);
     kernel_.body.form = std::move(form);
     return std::move(kernel_);
   }

@@ -83,6 +83,8 @@ double elements(const Access& a, const std::vector<int64_t>& trips, int64_t bloc
 
 }  // namespace
 
+bool touches_memory(const Stmt& s) { return s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate; }
+
 int64_t extent(const Contraction& c, DimRole role) {
   int64_t size = 1;
   for (size_t d = 0; d < c.dims.size(); ++d) {

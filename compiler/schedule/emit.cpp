@@ -37,8 +37,6 @@ void each_list(Body& body, Visitor visit) {
   }
 }
 
-bool touches_memory(const Stmt& s) { return s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate; }
-
 }  // namespace
 
 void RawKernel::drop_if_unused(int slot) {

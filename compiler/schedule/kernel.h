@@ -162,6 +162,7 @@ enum class BufferKind : uint8_t {
   State,
   Output,     // a value asked for (loss, metrics, gradients), readable after the step
   Temporary,  // lives in the arena at `offset`
+  Local,      // within one trip of a shared loop: in memory of the thread that makes the trip, at `offset`
   Shadow,     // the next value of a parameter or state that can't be updated in place: copied over `source` when the step ends
 };
 
@@ -169,15 +170,18 @@ struct Buffer {
   Symbol name;  // parameter path, input name, output name, or the value's name
   BufferKind kind = BufferKind::Temporary;
   Type type;             // canonical, row-major
-  int64_t offset = 0;    // Temporary: byte offset in the arena, 64-byte aligned
+  int64_t offset = 0;    // Temporary, Local: byte offset in the arena or in the thread's memory, 64-byte aligned
   BufferId source;       // Shadow: what it replaces
 };
 
 // A range of calls that a step makes `trips` times over. Ranges lie within one another or apart.
+// The trips of a shared loop do not depend on each other: threads share them out, and one thread makes all calls of a trip. What a trip
+// writes lies in Local buffers, or moves with the loop by at least as much as is written. No loop lies in or round a shared one.
 struct CallLoop {
   Symbol name;                // "cells", for people
   int32_t begin = 0, end = 0;  // of KernelProgram::instances
   int64_t trips = 1;
+  bool shared = false;
   bool operator==(const CallLoop&) const = default;
 };
 
@@ -218,12 +222,15 @@ struct KernelProgram {
   std::vector<CallLoop> loops;  // by begin, the outer ones first
   int64_t arena_bytes = 0;
   int64_t arena_lower_bound = 0;  // the most bytes live at once
+  int64_t local_bytes = 0;        // of each thread, for Local buffers
   ProvenanceTable provenance;
 
   const Buffer& operator[](BufferId id) const { return buffers[id.at()]; }
   const KernelBody& operator[](BodyId id) const { return bodies[id.at()]; }
 };
 
+// Whether a statement reads or writes a slot.
+bool touches_memory(const Stmt& stmt);
 // The product of a contraction's extents of one role.
 int64_t extent(const Contraction& c, DimRole role);
 // The statements of a body in provenance order.

@@ -49,8 +49,7 @@ std::vector<Lifetime> lifetimes(size_t buffers, const CallTouches& calls, const 
 
 bool reads_first(const KernelBody& body, int slot) {
   for (const Stmt* s : statements(body)) {
-    bool memory = s->kind == StmtKind::Load || s->kind == StmtKind::Store || s->kind == StmtKind::Accumulate;
-    if (!memory || s->access.slot != slot) continue;
+    if (!touches_memory(*s) || s->access.slot != slot) continue;
     return s->kind == StmtKind::Load || (s->kind == StmtKind::Accumulate && s->first.empty());
   }
   return false;

@@ -198,6 +198,7 @@ class ProgramParser {
       p_.arena_bytes = l.integer();
       l.expect("lower_bound");
       p_.arena_lower_bound = l.integer();
+      if (l.accept("local")) p_.local_bytes = l.integer();
     } else if (l.accept("buffer")) {
       buffer(l);
     } else if (l.accept("body")) {
@@ -240,7 +241,7 @@ class ProgramParser {
     std::string_view kind = l.next();
     bool known = false;
     for (BufferKind k : {BufferKind::Input, BufferKind::Parameter, BufferKind::State, BufferKind::Output, BufferKind::Temporary,
-                         BufferKind::Shadow}) {
+                         BufferKind::Local, BufferKind::Shadow}) {
       if (kind == spelling(k)) b.kind = k, known = true;
     }
     if (!known) fail("no kind of buffer is called '{}'", kind);
@@ -359,6 +360,7 @@ class ProgramParser {
     loop.name = l.string();
     l.expect("trips");
     loop.trips = l.integer();
+    loop.shared = l.accept("shared");
     loop.begin = static_cast<int32_t>(p_.instances.size());
     open_.push_back(p_.loops.size());
     p_.loops.push_back(loop);

@@ -15,7 +15,7 @@ std::string_view spelling(DimRole role) {
 }
 
 std::string_view spelling(BufferKind kind) {
-  constexpr std::string_view names[] = {"input", "parameter", "state", "output", "temporary", "shadow"};
+  constexpr std::string_view names[] = {"input", "parameter", "state", "output", "temporary", "local", "shadow"};
   return names[static_cast<size_t>(kind)];
 }
 
@@ -210,7 +210,7 @@ std::string buffer_line(const KernelProgram& p, size_t i) {
     out += fmt::format("{}{}{}", d ? ", " : "", dim.name ? quoted(dim.name) + "=" : "", dim.size);
   }
   out += "]";
-  if (b.kind == BufferKind::Temporary) out += fmt::format(" at {}", b.offset);
+  if (b.kind == BufferKind::Temporary || b.kind == BufferKind::Local) out += fmt::format(" at {}", b.offset);
   if (b.kind == BufferKind::Shadow) out += fmt::format(" of b{}", b.source.index);
   return out + "\n";
 }
@@ -260,7 +260,7 @@ std::string calls(const KernelProgram& p) {
     const auto at = static_cast<int32_t>(k);
     for (; !open.empty() && open.back() <= at; line("end\n")) open.pop_back();
     for (; next < p.loops.size() && p.loops[next].begin == at; ++next) {
-      line(fmt::format("loop l{} {} trips {}\n", next, quoted(p.loops[next].name), p.loops[next].trips));
+      line(fmt::format("loop l{} {} trips {}{}\n", next, quoted(p.loops[next].name), p.loops[next].trips, p.loops[next].shared ? " shared" : ""));
       open.push_back(p.loops[next].end);
     }
     line(call_line(p.instances[k]));
@@ -278,7 +278,8 @@ std::string print(const KernelProgram& p, const SourceManager& sources) {
   std::string out = fmt::format("kernels {}\n", quoted(p.name));
   out += fmt::format("target {} {} vector_bytes {} registers {} l1 {} l2 {}\n", quoted(t.cpu), quoted(t.features), t.vector_bytes,
                      t.vector_registers, t.l1_bytes, t.l2_bytes);
-  out += fmt::format("arena {} lower_bound {}\n\n", p.arena_bytes, p.arena_lower_bound);
+  out += fmt::format("arena {} lower_bound {}", p.arena_bytes, p.arena_lower_bound);
+  out += p.local_bytes > 0 ? fmt::format(" local {}\n\n", p.local_bytes) : "\n\n";
   for (size_t i = 0; i < p.buffers.size(); ++i) out += buffer_line(p, i);
   for (size_t i = 0; i < p.bodies.size(); ++i) {
     auto first = std::find_if(p.instances.begin(), p.instances.end(), [&](const KernelInstance& k) { return k.body.at() == i; });

@@ -5,6 +5,7 @@
 
 #include "compiler/schedule/buffers.h"
 #include "compiler/schedule/graph_scheduler.h"
+#include "compiler/schedule/strips.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
@@ -22,6 +23,7 @@ class Scheduler {
     place_inputs();
     place_outputs();
     scheduler_.run();
+    cut_into_strips(step_);
     update_in_place(step_.memory, step_.kernels);
     reuse_operands(step_.memory, step_.kernels, step_.loops);
     settle_windows(step_.memory, step_.kernels);
@@ -71,7 +73,8 @@ class Scheduler {
     p.name = graph_.name;
     p.target = step_.target;
     p.provenance = graph_.provenance;
-    Arena arena = plan_arena(step_.memory.buffers, step_.kernels, step_.loops);
+    Arena arena = plan_arena(step_.memory.buffers, step_.kernels, step_.loops, BufferKind::Temporary);
+    p.local_bytes = plan_arena(step_.memory.buffers, step_.kernels, step_.loops, BufferKind::Local).bytes;
     p.arena_bytes = arena.bytes;
     p.arena_lower_bound = arena.lower_bound;
     // Equal bodies are found by their text, which tells -0 from 0 and knows no names.

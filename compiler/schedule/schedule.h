@@ -6,6 +6,8 @@ namespace gradc {
 
 struct ScheduleOptions {
   bool fuse = true;        // off: one kernel a node, for bisecting
+  // Strips of rows that work on a batch is cut into (strips.h): 0 chooses, 1 never cuts. More, for tests: so many wherever it is possible.
+  int64_t strips = 0;
 };
 
 // Turns an optimised graph (no Grad, no StopGradient nodes left) into kernels: decides what is fused with what, loop order,

@@ -68,4 +68,14 @@ Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t
   return t;
 }
 
+void lay_tiles(const Target& target, Contraction& form) {
+  const std::optional<Windows> windows = find_windows(form);
+  Tiles t = windows ? choose_window_tiles(target, form, *windows)
+                    : choose_tiles(target, form.element, extent(form, DimRole::Batch), extent(form, DimRole::M), extent(form, DimRole::N), extent(form, DimRole::K));
+  // Blocks of rows over several axes begin where a vector along the last one does.
+  const int64_t lanes = std::max<int64_t>(1, target.vector_bytes / static_cast<int64_t>(byte_size(form.element)));
+  if (!windows && std::count(form.roles.begin(), form.roles.end(), DimRole::M) > 1) t.block_m = round_up(t.block_m, lanes);
+  form.mr = t.mr, form.nr = t.nr, form.kc = t.kc, form.block_m = t.block_m, form.block_n = t.block_n;
+}
+
 }  // namespace gradc::scheduling

@@ -136,7 +136,7 @@ class BodyVerifier {
                     s.kind == StmtKind::ReduceIndex || s.kind == StmtKind::Yield;
     if (consumes) wanted = 1;
     for (int i = 0; i < wanted; ++i) use(s.args[static_cast<size_t>(i)]);
-    if (s.kind == StmtKind::Load || s.kind == StmtKind::Store || s.kind == StmtKind::Accumulate) access(s);
+    if (touches_memory(s)) access(s);
     if (s.kind == StmtKind::Index || s.kind == StmtKind::Random) affine(s.access.at);
     if (s.kind == StmtKind::Random && s.site < 0) problem("a random number of no site");
     for (int d : s.first) {
@@ -232,6 +232,7 @@ class ProgramVerifier {
         const CallLoop& before = p_.loops[j];
         bool apart = before.end <= l.begin, inside = before.begin <= l.begin && l.end <= before.end;
         if (!apart && !inside) problem("loops l{} and l{} are out of order", j, i);
+        if (!apart && (before.shared || l.shared)) problem("loop l{} lies in l{}, and one of them is shared", i, j);
       }
     }
   }
@@ -287,6 +288,50 @@ class ProgramVerifier {
     }
     if (!k.places.empty()) places(index, given);
     BodyVerifier(body, out_).run(&given);
+    shared(index, given);
+  }
+
+  // A trip of a shared loop touches nothing that another one writes.
+  void shared(size_t index, const std::vector<Given>& given) {
+    const auto at = static_cast<int32_t>(index);
+    auto round = std::find_if(p_.loops.begin(), p_.loops.end(), [&](const CallLoop& l) { return l.shared && l.begin <= at && at < l.end; });
+    const KernelInstance& k = p_.instances[index];
+    for (size_t i = 0; i < k.buffers.size(); ++i) {
+      const Buffer& b = p_[k.buffers[i]];
+      if (b.kind == BufferKind::Local) {
+        const auto loop = static_cast<size_t>(round - p_.loops.begin());
+        if (round == p_.loops.end()) problem("call '{}' of the local '{}' outside of a shared loop", k.name, b.name);
+        else if (local_to_.try_emplace(k.buffers[i], loop).first->second != loop) problem("'{}' is local to two loops", b.name);
+        if (!k.places.empty() && k.places[i] != SlotPlace{}) problem("call '{}': s{} moves within a local", k.name, i);
+        continue;
+      }
+      if (round == p_.loops.end() || !written_in(*round, k.buffers[i])) continue;
+      const int64_t part = part_of(k, i) / static_cast<int64_t>(byte_size(b.type.element));
+      if (part <= 0 || part * round->trips > given[i].size) {
+        problem("call '{}': s{} shares '{}', which a trip of a shared loop writes", k.name, i, b.name);
+        continue;
+      }
+      std::vector<Given> strip = given;
+      strip[i] = {part};
+      BodyVerifier(p_[k.body], out_).run(&strip);
+    }
+  }
+
+  bool written_in(const CallLoop& l, BufferId b) const {
+    for (auto c = static_cast<size_t>(l.begin); c < static_cast<size_t>(l.end); ++c) {
+      const KernelInstance& k = p_.instances[c];
+      for (size_t i = 0; i < k.buffers.size(); ++i) {
+        if (k.buffers[i] == b && p_[k.body].slots[i].written) return true;
+      }
+    }
+    return false;
+  }
+
+  // How far the slot moves from trip to trip, if it begins at the first part: each trip has a part of its own.
+  static int64_t part_of(const KernelInstance& k, size_t slot) {
+    if (k.places.empty()) return 0;
+    const SlotPlace& place = k.places[slot];
+    return place.offset == 0 && place.moves.size() == 1 && place.moves[0].period == 0 ? place.moves[0].stride : 0;
   }
 
   void names() {
@@ -306,11 +351,12 @@ class ProgramVerifier {
     auto bytes = [&](size_t i) { return p_.buffers[i].type.count() * static_cast<int64_t>(byte_size(p_.buffers[i].type.element)); };
     for (size_t i = 0; i < p_.buffers.size(); ++i) {
       const Buffer& a = p_.buffers[i];
-      if (a.kind != BufferKind::Temporary) continue;
-      if (a.offset % 64 != 0 || a.offset < 0 || a.offset + bytes(i) > p_.arena_bytes) problem("'{}' does not lie in the arena", a.name);
+      if (a.kind != BufferKind::Temporary && a.kind != BufferKind::Local) continue;
+      const int64_t room = a.kind == BufferKind::Local ? p_.local_bytes : p_.arena_bytes;
+      if (a.offset % 64 != 0 || a.offset < 0 || a.offset + bytes(i) > room) problem("'{}' does not lie in the arena", a.name);
       for (size_t j = 0; j < i; ++j) {
         const Buffer& b = p_.buffers[j];
-        if (b.kind != BufferKind::Temporary || !lives[i].used() || !lives[j].used()) continue;
+        if (b.kind != a.kind || !lives[i].used() || !lives[j].used()) continue;
         bool apart = a.offset + bytes(i) <= b.offset || b.offset + bytes(j) <= a.offset;
         if (!apart && lives[i].begin < lives[j].end && lives[j].begin < lives[i].end) problem("'{}' and '{}' overlap", a.name, b.name);
       }
@@ -319,6 +365,7 @@ class ProgramVerifier {
 
   const KernelProgram& p_;
   std::vector<std::string> out_;
+  std::map<BufferId, size_t> local_to_;  // loops
 };
 
 }  // namespace

@@ -62,9 +62,9 @@ struct KernelRow {
   double ms, fastest_ms, flops, bytes;
 };
 
-std::vector<KernelRow> time_kernels(Step& step, int64_t& counter, uint64_t seed, double step_ms, StatusLine& status) {
+std::vector<KernelRow> time_kernels(Step& step, int threads, int64_t& counter, uint64_t seed, double step_ms, StatusLine& status) {
   const KernelProgram& program = step.compiled.kernels;
-  KernelClock clock(program.instances.size());
+  KernelClock clock(program.instances.size(), threads);
   clock.attach(step.runner->frame());
   auto count = static_cast<int>(std::clamp(300.0 / std::max(step_ms, 1e-3), 3.0, 1000.0));
   for (int i = 0; i < count; ++i) {
@@ -239,7 +239,7 @@ int bench(const BenchVerb& verb) {
     status.draw([&](int columns) { return task_line("steps", static_cast<double>(j), static_cast<double>(verb.steps), fmt::format("{}/{}", j, verb.steps), columns); });
   }
   report.step = time_steps(runner, counter, session.seed, verb.seconds, status);
-  report.kernels = time_kernels(step, counter, session.seed, report.step.median, status);
+  report.kernels = time_kernels(step, session.pool().threads(), counter, session.seed, report.step.median, status);
   report.rss_mb = peak_rss_mb();
   report.compile_ms = session.frontend_ms;
   report.compile_ms.insert(report.compile_ms.end(), step.compiled.stage_ms.begin(), step.compiled.stage_ms.end());

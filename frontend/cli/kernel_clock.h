@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -9,12 +12,14 @@
 
 namespace gradc::cli {
 
-// Collects the time of every kernel through the step's trace hook: of all its trips in a step, in milliseconds.
+// Collects the time of every kernel through the step's trace hook: of all its trips in a step, in milliseconds. Of kernels whose trips are
+// shared out it is the time of all threads, divided by their number.
 class KernelClock {
  public:
-  explicit KernelClock(size_t kernels) : sums_(kernels, 0), times_(kernels) {}
+  KernelClock(size_t kernels, int threads) : times_(kernels), threads_(threads), caller_{std::vector<double>(kernels, 0)} {}
   void attach(GradcFrame& frame) {
-    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(static_cast<size_t>(next)); };
+    caller_id_ = std::this_thread::get_id();
+    frame.trace = [](GradcFrame* f, int64_t next) { static_cast<KernelClock*>(f->trace_data)->tick(next); };
     frame.trace_data = this;
   }
   static void detach(GradcFrame& frame) { frame.trace = nullptr; }
@@ -23,20 +28,46 @@ class KernelClock {
 
  private:
   using Clock = std::chrono::steady_clock;
+  // What one thread has spent in this step so far.
+  struct Watch {
+    std::vector<double> sums;
+    int64_t running = -1;
+    Clock::time_point last{};
+  };
 
-  void tick(size_t next) {
-    auto now = Clock::now();
-    if (running_ < sums_.size()) sums_[running_] += std::chrono::duration<double, std::milli>(now - last_).count();
-    running_ = next;
-    if (next == sums_.size()) {
-      for (size_t k = 0; k < sums_.size(); ++k) times_[k].push_back(std::exchange(sums_[k], 0));
-    }
-    last_ = Clock::now();
+  Watch& mine() {
+    if (std::this_thread::get_id() == caller_id_) return caller_;
+    std::lock_guard lock(mutex_);
+    Watch& w = others_[std::this_thread::get_id()];
+    w.sums.resize(times_.size(), 0);
+    return w;
   }
-  std::vector<double> sums_;  // of this step so far
+
+  void tick(int64_t next) {
+    const auto now = Clock::now();
+    Watch& w = mine();
+    if (w.running >= 0) w.sums[static_cast<size_t>(w.running)] += std::chrono::duration<double, std::milli>(now - w.last).count();
+    w.running = next < static_cast<int64_t>(times_.size()) ? next : -1;
+    if (next == static_cast<int64_t>(times_.size())) finish();
+    w.last = Clock::now();
+  }
+
+  // Only the caller works now. A kernel that other threads have made too was shared out.
+  void finish() {
+    for (size_t k = 0; k < times_.size(); ++k) {
+      double others = 0;
+      for (auto& [_, w] : others_) others += std::exchange(w.sums[k], 0);
+      const double own = std::exchange(caller_.sums[k], 0);
+      times_[k].push_back(others > 0 ? (own + others) / threads_ : own);
+    }
+  }
+
   std::vector<std::vector<double>> times_;
-  size_t running_ = SIZE_MAX;
-  Clock::time_point last_{};
+  int threads_;
+  std::thread::id caller_id_{};
+  Watch caller_;
+  std::mutex mutex_;
+  std::map<std::thread::id, Watch> others_;
 };
 
 }  // namespace gradc::cli

@@ -184,7 +184,7 @@ class LoopMemory {
 std::string memory_text(const KernelProgram& program) {
   std::string out = fmt::format("arena {} ({} live at once)\n\n{:<40} {:<10} {:>12} {:>12}{}\n", human(program.arena_bytes), human(program.arena_lower_bound), "buffer",
                                 "kind", "bytes", "offset", program.loops.empty() ? "" : "  by trip");
-  constexpr const char* kinds[] = {"input", "parameter", "state", "output", "temporary", "shadow"};
+  constexpr const char* kinds[] = {"input", "parameter", "state", "output", "temporary", "local", "shadow"};
   const std::vector<std::string> moves = moves_of(program);
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];

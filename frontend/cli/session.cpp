@@ -212,9 +212,9 @@ void Session::tune(const Graph& graph) {
 }
 
 void Session::check_memory(const StepPlan& plan) {
-  double bytes = static_cast<double>(plan.arena_bytes);
+  double bytes = static_cast<double>(plan.arena_bytes) + static_cast<double>(pool().threads()) * static_cast<double>(plan.scratch_bytes);
   for (const StepBuffer& b : plan.buffers) {
-    if (b.kind == StepBuffer::Temporary || variables_.has(b.name)) continue;
+    if (b.kind == StepBuffer::Temporary || b.kind == StepBuffer::Local || variables_.has(b.name)) continue;
     double size = static_cast<double>(byte_size(b.element));
     for (int64_t s : b.shape) size *= static_cast<double>(s);
     bytes += size;
@@ -271,6 +271,7 @@ StepPlan make_plan(const KernelProgram& kernels, const CompiledStep& step) {
       case BufferKind::State: to.kind = StepBuffer::State; break;
       case BufferKind::Output: to.kind = StepBuffer::Output; break;
       case BufferKind::Temporary: to.kind = StepBuffer::Temporary; break;
+      case BufferKind::Local: to.kind = StepBuffer::Local; break;
       case BufferKind::Shadow: to.kind = StepBuffer::Shadow; break;
     }
     to.element = b.type.element;

@@ -94,7 +94,7 @@ class Race {
   // Numbers that no operation makes infinite or slow at once: positive, also where a root is drawn.
   void fill() {
     for (const StepBuffer& b : runner_->plan().buffers) {
-      if (b.kind == StepBuffer::Temporary || b.kind == StepBuffer::Shadow || !is_float(b.element)) continue;
+      if (b.kind == StepBuffer::Temporary || b.kind == StepBuffer::Local || b.kind == StepBuffer::Shadow || !is_float(b.element)) continue;
       std::byte* data = runner_->data(b.name);
       int64_t count = 1;
       for (int64_t s : b.shape) count *= s;
@@ -118,7 +118,7 @@ class Race {
 
   // Of several steps the fastest: what else runs for a moment counts in one of them.
   void times_of_bodies(const CompiledStep& step, int times_each, std::map<size_t, std::vector<double>>& times) {
-    KernelClock clock(program_.instances.size());
+    KernelClock clock(program_.instances.size(), pool_.threads());
     for (int i = 0; i < times_each; ++i) time_of(step, &clock);
     std::map<size_t, double> sums;
     for (size_t k = 0; k < program_.instances.size(); ++k) {

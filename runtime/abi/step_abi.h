@@ -22,7 +22,8 @@ struct GradcFrame {
   void* pool;                // the runtime's own
   void* scratch;             // of the calling thread
   // Where not null: called before kernel 0, between kernels and after the last, with the index of the kernel that comes next
-  // (profiling, `bench`); kernels in a loop come once a trip.
+  // (profiling, `bench`); kernels in a loop come once a trip. Trips that threads share out are traced by the thread that makes them, which
+  // ends with -1.
   void (*trace)(struct GradcFrame* frame, int64_t kernel);
   void* trace_data;
   // Steps that the same call makes after the first, on the same inputs, with the input `step` counted up: what a caller does
