@@ -194,7 +194,7 @@ class StripCutter {
     if (g.inside.size() < 2 || g.locals.empty()) return false;
     if (forced()) return true;
     const int64_t l2 = step_.target.l2_bytes;
-    if (g.local_bytes / strips > l2 + l2 / 2) return false;
+    if (g.local_bytes / strips > 2 * l2 + l2 / 2) return false;
     return g.written_local >= strips * (g.read_whole + 2 * g.partial);
   }
 

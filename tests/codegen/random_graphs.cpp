@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "compiler/pipeline/pipeline.h"
-#include "tests/support/random_graph.h"
+#include "tests/support/random_batch.h"
 #include "tests/support/run_program.h"
 
 using namespace gradc;
@@ -51,10 +51,12 @@ double distance(const Tensor& a, const Tensor& b) {
 
 // Holds the compiled step against the interpreter on the graph before any rewriting. Sums differ by rounding relative to their
 // largest term, so the scale is the largest value anywhere in the graph.
-Verdict check(const RandomGraph& g, const Target& target) {
-  Compiled compiled = compile(g.graph, {.target = target, .rewrite = {}, .schedule = {}, .jit = {}, .jit_code = true, .verify = true});
+Verdict check(const RandomGraph& g, const Target& target, int64_t strips) {
+  Compiled compiled = compile(g.graph, {.target = target, .rewrite = {}, .schedule = {.strips = strips}, .jit = {}, .jit_code = true, .verify = true});
   if (!compiled.problems.empty()) return {"a gradient cannot be had: " + compiled.problems[0].reason, false};
   const auto step_result = test::run_program(compiled.kernels, *compiled.step, g.inputs);
+  // Blocks, and trips that threads share out, in any order.
+  if (strips > 0 && !(step_result == test::run_program(compiled.kernels, *compiled.step, g.inputs, /*blocks_backwards=*/true))) return {"the order of strips shows", false};
   JitOptions apart;
   apart.fuse = false;
   if (g.seed % 4 == 0 && !(step_result == test::run_program(compiled.kernels, *compile(compiled.kernels, apart), g.inputs)))
@@ -87,9 +89,9 @@ Verdict check(const RandomGraph& g, const Target& target) {
   return verdict;
 }
 
-Verdict check_or_throw(const RandomGraph& g, const Target& target) {
+Verdict check_or_throw(const RandomGraph& g, const Target& target, int64_t strips) {
   try {
-    return check(g, target);
+    return check(g, target, strips);
   } catch (const std::exception& e) {
     return {e.what(), false};
   }
@@ -106,24 +108,18 @@ int fuzz_scale() {
   return text ? std::max(1, std::atoi(text)) : 1;
 }
 
-}  // namespace
-
-TEST_CASE("compiled steps of random graphs and their gradients agree with the interpreter") {
+// Graphs with seeds up to `count`, on all processors of interest.
+void check_all(uint64_t count, int64_t strips, const std::function<RandomGraph(uint64_t)>& graph_of) {
   std::vector<Target> targets;
   std::string error;
   for (const char* cpu : {"native", "x86-64-v3", "x86-64"})
     if (auto target = make_target(cpu, error)) targets.push_back(*target);
-  const auto count = static_cast<uint64_t>(1000 * fuzz_scale());
   std::atomic<uint64_t> next{0}, ill_conditioned{0};
   std::mutex mutex;
   std::vector<std::pair<uint64_t, std::string>> failures;
-  auto options_of = [](uint64_t seed) {
-    return test::RandomGraphOptions{.seed = seed, .operations = 6 + static_cast<int>(seed % 14), .element = seed % 2 ? Element::F32 : Element::F64,
-                                    .gradients = true, .wide = seed % 4 == 0, .scans = seed % 3 == 1 ? 2 : 0, .allow = {}};
-  };
   auto work = [&] {
     for (uint64_t seed; (seed = next++) < count;) {
-      const Verdict verdict = check_or_throw(random_graph(options_of(seed)), targets[seed % targets.size()]);
+      const Verdict verdict = check_or_throw(graph_of(seed), targets[seed % targets.size()], strips);
       ill_conditioned += verdict.ill_conditioned;
       if (verdict.failure.empty()) continue;
       std::lock_guard lock(mutex);
@@ -140,8 +136,21 @@ TEST_CASE("compiled steps of random graphs and their gradients agree with the in
   std::sort(failures.begin(), failures.end());
   const Target& target = targets[failures[0].first % targets.size()];
   const std::string kind = kind_of(failures[0].second);
-  const RandomGraph small = shrink(random_graph(options_of(failures[0].first)), [&](const RandomGraph& g) { return kind_of(check_or_throw(g, target).failure) == kind; });
+  const RandomGraph small = shrink(graph_of(failures[0].first), [&](const RandomGraph& g) { return kind_of(check_or_throw(g, target, strips).failure) == kind; });
   for (const auto& [seed, failure] : failures) UNSCOPED_INFO("seed " << seed << " on " << targets[seed % targets.size()].cpu << ": " << failure);
   FAIL(failures.size() << " of " << count << " graphs fail; seed " << failures[0].first << " on " << target.cpu << ": " << failures[0].second
-                       << "\nshrunk: " << check_or_throw(small, target).failure << '\n' << show(small));
+                       << "\nshrunk: " << check_or_throw(small, target, strips).failure << '\n' << show(small));
+}
+
+}  // namespace
+
+TEST_CASE("compiled steps of random graphs and their gradients agree with the interpreter") {
+  check_all(static_cast<uint64_t>(1000 * fuzz_scale()), 0, [](uint64_t seed) {
+    return test::random_graph({.seed = seed, .operations = 6 + static_cast<int>(seed % 14), .element = seed % 2 ? Element::F32 : Element::F64,
+                         .gradients = true, .wide = seed % 4 == 0, .scans = seed % 3 == 1 ? 2 : 0, .allow = {}});
+  });
+}
+
+TEST_CASE("compiled steps of random networks whose rows are cut into strips agree with the interpreter") {
+  for (int64_t strips : {2, 4}) check_all(static_cast<uint64_t>(150 * fuzz_scale()), strips, test::random_batch);
 }

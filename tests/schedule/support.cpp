@@ -120,8 +120,8 @@ std::string compare(const std::string& what, const Tensor& got, const Tensor& wa
 
 }  // namespace
 
-std::vector<std::string> disagreements(const Graph& g, const std::map<Symbol, Tensor>& inputs, const Target& target, bool fuse) {
-  KernelProgram p = schedule(g, target, {.fuse = fuse});
+std::vector<std::string> disagreements(const Graph& g, const std::map<Symbol, Tensor>& inputs, const Target& target, bool fuse, int64_t strips) {
+  KernelProgram p = schedule(g, target, {.fuse = fuse, .strips = strips});
   std::vector<std::string> out = verify(p);
   if (!out.empty()) return out;
   StepResult r = run_kernels(p, inputs);

@@ -43,7 +43,7 @@ Graph mlp(std::vector<int64_t> widths, int64_t batch);
 std::map<Symbol, Tensor> random_inputs(const Graph& g, uint64_t seed);
 
 // Schedules, verifies, runs and compares with the interpreter; one line for each disagreement.
-std::vector<std::string> disagreements(const Graph& g, const std::map<Symbol, Tensor>& inputs, const Target& target, bool fuse);
+std::vector<std::string> disagreements(const Graph& g, const std::map<Symbol, Tensor>& inputs, const Target& target, bool fuse, int64_t strips = 0);
 
 std::string text(const KernelProgram& p);
 

@@ -23,7 +23,8 @@ struct Touch {
 class Machine {
  public:
   Machine(const KernelProgram& p, const std::map<Symbol, Tensor>& inputs) : p_(p) {
-    arena_.assign(static_cast<size_t>(p.arena_bytes) + 64, std::byte{0xff});
+    // What is local to a trip lies behind the arena.
+    arena_.assign(static_cast<size_t>(p.arena_bytes + p.local_bytes) + 64, std::byte{0xff});
     written_.assign(arena_.size(), false);
     for (const Buffer& b : p.buffers) {
       Tensor t;
@@ -32,7 +33,7 @@ class Machine {
         auto given = inputs.find(b.name);
         GRADC_ASSERT(given != inputs.end() && given->second.type == b.type, "input '{}' is missing", b.name);
         t = given->second;
-      } else if (b.kind != BufferKind::Temporary) {
+      } else if (b.kind != BufferKind::Temporary && b.kind != BufferKind::Local) {
         t = Tensor::zeros(b.type);
         std::fill(t.bytes.begin(), t.bytes.end(), std::byte{0xff});
       }
@@ -72,10 +73,19 @@ class Machine {
       const size_t loop = next++, inner = next;
       for (trips_[loop] = 0; trips_[loop] < p_.loops[loop].trips; ++trips_[loop]) {
         next = inner;
+        if (p_.loops[loop].shared) begin_shared_trip(trips_[loop]);
         calls(from, static_cast<size_t>(p_.loops[loop].end), next);
       }
+      shared_trip_ = -1;
+      trip_touched_.clear();
       from = static_cast<size_t>(p_.loops[loop].end);
     }
+  }
+
+  // Another thread makes it: nothing is left of what was local to the one before.
+  void begin_shared_trip(int64_t trip) {
+    shared_trip_ = trip;
+    std::fill(written_.begin() + p_.arena_bytes, written_.end(), false);
   }
 
   // Bytes from the start of its buffer at which a slot begins on this trip.
@@ -283,8 +293,22 @@ class Machine {
       problem("element {} of '{}', which has {}", offset, b.name, b.type.count());
       return nullptr;
     }
-    std::byte* base = b.kind == BufferKind::Temporary ? arena_.data() + b.offset : own_[id.at()].bytes.data();
+    if (b.kind == BufferKind::Local && shared_trip_ < 0) problem("the local '{}' outside of a shared loop", b.name);
+    std::byte* base = own_[id.at()].bytes.data();
+    if (b.kind == BufferKind::Temporary) base = arena_.data() + b.offset;
+    if (b.kind == BufferKind::Local) base = arena_.data() + p_.arena_bytes + b.offset;
     return base + offset * static_cast<int64_t>(byte_size(e));
+  }
+
+  // Trips of a shared loop run at once.
+  void touch_on_trip(const std::byte* p, bool writes) {
+    const bool local = p >= arena_.data() + p_.arena_bytes && p < arena_.data() + arena_.size();
+    if (shared_trip_ < 0 || local) return;
+    Touch& t = trip_touched_[p];
+    const bool apart = (t.writer >= 0 && t.writer != shared_trip_) || (writes && ((t.reader >= 0 && t.reader != shared_trip_) || t.several_readers));
+    if (apart) problem("two trips of a shared loop touch an element, and one writes it");
+    if (!writes && t.reader >= 0 && t.reader != shared_trip_) t.several_readers = true;
+    (writes ? t.writer : t.reader) = shared_trip_;
   }
 
   bool in_arena(const std::byte* p) const { return p >= arena_.data() && p < arena_.data() + arena_.size(); }
@@ -293,6 +317,7 @@ class Machine {
     std::byte* p = address(a, e);
     if (!p) return Scalar::of(e, 0);
     if (in_arena(p) && !written_[static_cast<size_t>(p - arena_.data())]) problem("reads what was never written");
+    touch_on_trip(p, false);
     Touch& t = touched_[p];
     if (plain) {
       if (t.writer >= 0 && (t.writer != block_ || operand_)) problem("reads what another block writes");
@@ -306,6 +331,7 @@ class Machine {
   void store(const Access& a, Scalar x, Element e) {
     std::byte* p = address(a, e);
     if (!p) return;
+    touch_on_trip(p, true);
     Touch& t = touched_[p];
     if ((t.writer >= 0 && t.writer != block_) || (t.reader >= 0 && t.reader != block_) || t.several_readers) {
       problem("two blocks touch an element of '{}', and one writes it", p_[call_->buffers[static_cast<size_t>(a.slot)]].name);
@@ -329,6 +355,8 @@ class Machine {
   std::vector<Scalar> values_;
   std::unordered_map<ValueId, Scalar> best_;
   std::unordered_map<const std::byte*, Touch> touched_;
+  int64_t shared_trip_ = -1;  // of the shared loop that calls are made in
+  std::unordered_map<const std::byte*, Touch> trip_touched_;  // in it, by trip instead of by block
   Scalar accumulator_, yielded_;
 };
 

@@ -52,6 +52,10 @@ RunResult run_once(const KernelProgram& program, const CompiledStep& step, const
   const Guarded scratch((step.scratch_bytes() + 63) / 64 * 64, side);
   std::vector<void*> pointers;
   for (const Buffer& buffer : program.buffers) {
+    if (buffer.kind == BufferKind::Local) {
+      pointers.push_back(nullptr);  // in scratch
+      continue;
+    }
     if (buffer.kind == BufferKind::Temporary && side == Side::Start) {
       pointers.push_back(static_cast<char*>(arena.data()) + buffer.offset);
       continue;

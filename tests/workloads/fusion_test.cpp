@@ -77,8 +77,8 @@ TEST_CASE("updates are where their gradients are computed, unless something need
       {"mlp", {"h1.W", "h2.W", "logits.W"}, {}},
       {"mlp_wide", {"h1.W", "h2.W", "logits.W"}, {}},
       {"cnn", {"c0.W", "c1.W", "c2.W", "f0.W", "logits.W"}, {}},
-      // The last gradient of a sum of products takes the others and the update; net.6 has one column, so its gradients are row sums of a nest.
-      {"pinn", {"net.0.W", "net.2.W", "net.4.W"}, {"net.6.W"}},
+      // Its rows are cut into strips, which leave partial sums: what adds them up updates.
+      {"pinn", {}, {"net.0.W", "net.2.W", "net.4.W", "net.6.W"}},
       // The norm of all gradients scales each of them: none is known before all are.
       {"lstm", {}, {"hs.Wx", "hs.Wh", "logits.W"}},
   };
