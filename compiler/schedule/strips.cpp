@@ -30,9 +30,13 @@ struct Group {
 
 class Grouping {
  public:
-  Grouping(const StepPlan& step, const std::vector<size_t>& kernels, int64_t rows, int64_t strips) : step_(step), rows_(rows), strips_(strips) {
-    for (size_t k : kernels) place(k);
+  // Of the kernels from `first` on. `known`: what holds rows of the batch; what is found to is added.
+  Grouping(const StepPlan& step, size_t first, std::set<BufferId>& known, int64_t strips) : step_(step), known_(known), strips_(strips) {
+    for (size_t k = first; k < step.kernels.size(); ++k) place(k);
     find_locals();
+    for (const auto& [b, share] : written_) {
+      if (share == Share::Part) known_.insert(b);
+    }
   }
 
   Group group;
@@ -84,9 +88,7 @@ class Grouping {
 
   bool is_rows(BufferId b) const {
     auto made = written_.find(b);
-    if (made != written_.end()) return made->second == Share::Part;
-    const Buffer& data = buffer(b);
-    return data.kind == BufferKind::Input && data.type.rank() > 0 && data.type.size(0) == rows_;
+    return made != written_.end() ? made->second == Share::Part : known_.count(b) != 0;
   }
 
   // What it has of the batch are the same rows as others have.
@@ -142,7 +144,8 @@ class Grouping {
   }
 
   const StepPlan& step_;
-  int64_t rows_, strips_;
+  std::set<BufferId>& known_;
+  int64_t strips_;
   std::map<BufferId, Share> written_;  // by those inside
   std::map<BufferId, bool> read_;      // by those inside: whether all of it by each strip
   std::set<BufferId> late_written_, late_read_, behind_;
@@ -152,23 +155,39 @@ class StripCutter {
  public:
   explicit StripCutter(StepPlan& step) : step_(step) {}
 
-  // From the kernel at `first` on. Returns where what follows the loop begins; nothing where there is no such loop.
-  std::optional<size_t> run(size_t first) {
-    std::vector<size_t> kernels;
-    for (size_t k = first; k < step_.kernels.size(); ++k) kernels.push_back(k);
+  // Loops go along one batch.
+  void run() {
     for (int64_t rows : row_counts()) {
-      for (int64_t strips : strip_counts(rows)) {
-        Grouping g(step_, kernels, rows, strips);
-        if (!forced() && g.group.local_bytes < large_in_caches * step_.target.l2_bytes) break;
-        if (!pays(g.group, strips)) continue;
-        return apply(first, g.group, strips);
-      }
+      if (!step_.loops.empty()) return;
+      std::set<BufferId> known = data_of(rows);
+      for (std::optional<size_t> next = 0; next;) next = from(*next, rows, known);
     }
-    return {};
   }
 
  private:
+  // Cuts what can be cut together, from the kernel at `first` on, where that pays. Returns the first of those that have to wait for it:
+  // they may be cut together in turn.
+  std::optional<size_t> from(size_t first, int64_t rows, std::set<BufferId>& known) {
+    std::optional<size_t> waiting;
+    for (int64_t strips : strip_counts(rows)) {
+      const Group g = Grouping(step_, first, known, strips).group;
+      if (pays(g, strips)) return apply(first, g, strips);
+      if (!g.after.empty()) waiting = g.after.front();
+      if (!forced() && g.local_bytes < large_in_caches * step_.target.l2_bytes) break;
+    }
+    return waiting;
+  }
+
   bool forced() const { return step_.options.strips > 1; }
+
+  std::set<BufferId> data_of(int64_t rows) const {
+    std::set<BufferId> found;
+    for (size_t i = 0; i < step_.memory.buffers.size(); ++i) {
+      const Buffer& b = step_.memory.buffers[i];
+      if (b.kind == BufferKind::Input && b.type.rank() > 0 && b.type.size(0) == rows) found.insert(BufferId(i));
+    }
+    return found;
+  }
 
   // Of the batches that the data consists of, the largest first.
   std::vector<int64_t> row_counts() const {
@@ -194,7 +213,7 @@ class StripCutter {
     if (g.inside.size() < 2 || g.locals.empty()) return false;
     if (forced()) return true;
     const int64_t l2 = step_.target.l2_bytes;
-    if (g.local_bytes / strips > 2 * l2 + l2 / 2) return false;
+    if (g.local_bytes < large_in_caches * l2 || g.local_bytes / strips > 2 * l2 + l2 / 2) return false;
     return g.written_local >= strips * (g.read_whole + 2 * g.partial);
   }
 
@@ -264,8 +283,7 @@ class StripCutter {
 
 void cut_into_strips(StepPlan& step) {
   if (step.options.strips == 1 || !step.options.fuse || !step.loops.empty()) return;
-  StripCutter cutter(step);
-  for (std::optional<size_t> next = 0; next;) next = cutter.run(*next);
+  StripCutter(step).run();
 }
 
 }  // namespace gradc::scheduling

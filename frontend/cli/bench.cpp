@@ -95,7 +95,7 @@ struct Report {
   std::vector<double> losses;
   std::string digest;
   std::vector<KernelRow> kernels;
-  int64_t arena = 0, arena_lower_bound = 0;
+  int64_t arena = 0, arena_lower_bound = 0, local = 0;  // local: of each thread
   double step_bytes = 0;  // all the memory that a step works on
   Element element = Element::F32;
   std::optional<Machine> machine;
@@ -113,6 +113,7 @@ void print_json(const Report& r) {
                       {"peak_rss_mb", r.rss_mb},
                       {"arena_bytes", r.arena},
                       {"arena_lower_bound", r.arena_lower_bound},
+                      {"local_bytes", r.local},
                       {"losses", r.losses},
                       {"digest", r.digest},
                       {"kernels", kernels}};
@@ -184,8 +185,10 @@ void print_text(const Report& r) {
     fmt::print("first step {} after the process began\n", duration(r.first_step_ms));
   }
   fmt::print("step       median {}, fastest {}, 90 % below {}\n", duration(r.step.median), duration(r.step.min), duration(r.step.p90));
-  print_folded(fmt::format("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)", r.rss_mb,
-                           static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6), 11);
+  std::string memory = fmt::format("memory     {:.1f} MB at the peak, arena {:.2f} MB (at least {:.2f} MB are live at once)", r.rss_mb,
+                                   static_cast<double>(r.arena) / 1e6, static_cast<double>(r.arena_lower_bound) / 1e6);
+  if (r.local > 0) memory += fmt::format(", and {:.2f} MB in each thread", static_cast<double>(r.local) / 1e6);
+  print_folded(memory, 11);
   std::string losses = "losses    ";
   for (double loss : r.losses) losses += fmt::format(" {:.6g}", loss);
   print_folded(losses, 11);
@@ -246,6 +249,7 @@ int bench(const BenchVerb& verb) {
   for (const auto& [stage, ms] : report.compile_ms) report.compile_total += ms;
   report.arena = step.compiled.kernels.arena_bytes;
   report.arena_lower_bound = step.compiled.kernels.arena_lower_bound;
+  report.local = step.compiled.kernels.local_bytes;
   report.step_bytes = static_cast<double>(session.memory_bytes);
   report.element = session.element;
   if (!verb.model.json) {

@@ -23,7 +23,7 @@ void add_model_options(CLI::App* verb, ModelOptions& o) {
   verb->add_option("--threads", o.threads, "threads to run on (default: all processors)")->type_name("N")->check(CLI::Range(1, 1024));
   verb->add_option("--dtype", o.dtype, "element type of numbers: f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->type_name("TYPE");
   verb->add_option("--cpu", o.cpu, "generate code for this processor (x86-64-v3, native, ...)")->type_name("NAME");
-  verb->add_option("--without", o.disabled, "leave out a rewrite pass or rule")->type_name("PASS")->expected(1)->allow_extra_args(false)->take_all();
+  verb->add_option("--without", o.disabled, "leave out a rewrite pass or rule, or strips (of a batch)")->type_name("PASS")->expected(1)->allow_extra_args(false)->take_all();
   verb->add_flag("!--no-cache", o.cache, "compile afresh, keep nothing");
 }
 

@@ -182,13 +182,15 @@ class LoopMemory {
 }  // namespace
 
 std::string memory_text(const KernelProgram& program) {
-  std::string out = fmt::format("arena {} ({} live at once)\n\n{:<40} {:<10} {:>12} {:>12}{}\n", human(program.arena_bytes), human(program.arena_lower_bound), "buffer",
-                                "kind", "bytes", "offset", program.loops.empty() ? "" : "  by trip");
+  std::string out = fmt::format("arena {} ({} live at once)", human(program.arena_bytes), human(program.arena_lower_bound));
+  if (program.local_bytes > 0) out += fmt::format(", and {} in each thread for what is local to a trip", human(program.local_bytes));
+  out += fmt::format("\n\n{:<40} {:<10} {:>12} {:>12}{}\n", "buffer", "kind", "bytes", "offset", program.loops.empty() ? "" : "  by trip");
   constexpr const char* kinds[] = {"input", "parameter", "state", "output", "temporary", "local", "shadow"};
   const std::vector<std::string> moves = moves_of(program);
   for (size_t i = 0; i < program.buffers.size(); ++i) {
     const Buffer& b = program.buffers[i];
-    std::string offset = b.kind == BufferKind::Temporary ? fmt::to_string(b.offset) : "";
+    const bool placed = b.kind == BufferKind::Temporary || b.kind == BufferKind::Local;
+    std::string offset = placed ? fmt::to_string(b.offset) : "";
     out += fmt::format("{:<40} {:<10} {:>12} {:>12}{}\n", b.name, kinds[static_cast<size_t>(b.kind)], bytes_of(b.type), offset, moves[i].empty() ? "" : "  " + moves[i]);
   }
   return out + LoopMemory(program).text();

@@ -41,6 +41,22 @@ int usable_processors() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+// --without: passes and rules of the rewriter, and cutting batches into strips.
+void leave_out(const std::vector<std::string>& names, CompileOptions& options, Diagnostics& diagnostics) {
+  const std::string strips = "strips";
+  std::vector<std::string> known{strips};
+  for (const RewritePass& pass : rewrite_passes()) known.push_back(pass.name);
+  for (const RewriteRule& rule : rewrite_rules()) known.push_back(rule.name);
+  for (const std::string& name : names) {
+    if (name == strips) options.schedule.strips = 1;
+    else options.rewrite.disabled.push_back(name);
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    auto& d = diagnostics.report_at(DiagnosticKind::UnknownPass, "--without", name);
+    if (auto close = nearest(name, known)) d.note("did you mean '" + *close + "'?");
+  }
+  if (diagnostics.has_errors()) throw Stop{usage_error};
+}
+
 }  // namespace
 
 int64_t available_memory() {
@@ -71,7 +87,7 @@ double milliseconds(const std::function<void()>& f) {
 Session::Session(const ModelOptions& options) : options_(options) {
   element = options.dtype == "f64" ? Element::F64 : Element::F32;
   compile_options.target = chosen_target(options, diagnostics);
-  compile_options.rewrite.disabled = options.disabled;
+  leave_out(options.disabled, compile_options, diagnostics);
   compile_options.jit.compile_threads = chosen_threads(options);
   compile_options.jit.debug_info = false;  // nothing looks at the locations in objects; inspect makes its own text
   if (options.cache) {
