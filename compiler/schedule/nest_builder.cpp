@@ -244,7 +244,19 @@ class NestBuilder {
 
   int64_t block_of(const Nest& nest, int d, int64_t blocks, int64_t unit) const {
     if (d == nest.vector_dim) unit = std::max<int64_t>(unit, 4 * in_.target.vector_bytes / 4);
+    if (int64_t equal = equal_block(extent(nest, d), blocks, unit)) return equal;
     return round_up(std::max<int64_t>(1, ceil_div(extent(nest, d), blocks)), unit);
+  }
+
+  // Blocks that leave partial sums are of one length where they can be, and many: strips of rows are made of whole ones (strips.h).
+  int64_t equal_block(int64_t extent, int64_t blocks, int64_t unit) const {
+    constexpr int64_t several = 8;
+    const bool leave_sums = std::any_of(sums_.begin(), sums_.end(), [](const Sum& s) { return s.by_block; });
+    if (!leave_sums || blocks < several) return 0;
+    for (int64_t n = std::min(most_grid_blocks, most_blocks()); n > blocks / 2; --n) {
+      if (extent % n == 0 && extent / n % unit == 0) return extent / n;
+    }
+    return 0;
   }
 
   int64_t split_loops(Nest& nest, const std::vector<int>& outer, const std::vector<int>& inner, int64_t blocks) {

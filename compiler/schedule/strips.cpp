@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <tuple>
 
 #include "compiler/schedule/cut.h"
 #include "compiler/schedule/panels.h"
@@ -11,6 +12,7 @@ namespace gradc::scheduling {
 namespace {
 
 constexpr int64_t most_strips = 64;
+constexpr int64_t enough_strips = 8;  // for threads to share out
 constexpr int64_t fewest_rows = 64;  // of a strip: products with fewer put weights in place more often than they use them
 // Values of so many L2 caches and less stay in the last cache that all of a processor's kernels share.
 constexpr int64_t large_in_caches = 4;
@@ -28,10 +30,23 @@ struct Group {
   int64_t partial = 0;        // bytes that every strip leaves of its sums
 };
 
+// By kernel, by dim: how it can be cut along it.
+using Cuts = std::vector<std::vector<std::optional<Cut>>>;
+
+Cuts cuts_of(const StepPlan& step) {
+  Cuts out;
+  for (const RawKernel& kernel : step.kernels) {
+    const size_t dims = std::visit([](const auto& form) { return form.dims.size(); }, kernel.body.form);
+    std::vector<std::optional<Cut>>& list = out.emplace_back();
+    for (size_t d = 0; d < dims; ++d) list.push_back(cut_along(kernel, step.memory, static_cast<int>(d)));
+  }
+  return out;
+}
+
 class Grouping {
  public:
   // Of the kernels from `first` on. `known`: what holds rows of the batch; what is found to is added.
-  Grouping(const StepPlan& step, size_t first, std::set<BufferId>& known, int64_t strips) : step_(step), known_(known), strips_(strips) {
+  Grouping(const StepPlan& step, const Cuts& cuts, size_t first, std::set<BufferId>& known, int64_t strips) : step_(step), cuts_(cuts), known_(known), strips_(strips) {
     for (size_t k = first; k < step.kernels.size(); ++k) place(k);
     find_locals();
     for (const auto& [b, share] : written_) {
@@ -63,13 +78,11 @@ class Grouping {
 
   bool joins(size_t k) {
     const RawKernel& kernel = step_.kernels[k];
-    const size_t dims = std::visit([](const auto& form) { return form.dims.size(); }, kernel.body.form);
-    for (size_t d = 0; d < dims; ++d) {
-      std::optional<Cut> cut = cut_along(kernel, step_.memory, static_cast<int>(d));
+    for (const std::optional<Cut>& cut : cuts_[k]) {
       if (!cut || !cut->divides(strips_) || !fits(kernel, *cut)) continue;
       for (size_t i = 0; i < kernel.buffers.size(); ++i) note(kernel.buffers[i], cut->slots[i], kernel.body.slots[i].written);
       group.inside.push_back(k);
-      group.cuts.push_back(std::move(*cut));
+      group.cuts.push_back(*cut);
       return true;
     }
     return false;
@@ -144,6 +157,7 @@ class Grouping {
   }
 
   const StepPlan& step_;
+  const Cuts& cuts_;
   std::set<BufferId>& known_;
   int64_t strips_;
   std::map<BufferId, Share> written_;  // by those inside
@@ -153,7 +167,7 @@ class Grouping {
 
 class StripCutter {
  public:
-  explicit StripCutter(StepPlan& step) : step_(step) {}
+  explicit StripCutter(StepPlan& step) : step_(step), cuts_(cuts_of(step)) {}
 
   // Loops go along one batch.
   void run() {
@@ -169,13 +183,19 @@ class StripCutter {
   // they may be cut together in turn.
   std::optional<size_t> from(size_t first, int64_t rows, std::set<BufferId>& known) {
     std::optional<size_t> waiting;
-    for (int64_t strips : strip_counts(rows)) {
-      const Group g = Grouping(step_, first, known, strips).group;
-      if (pays(g, strips)) return apply(first, g, strips);
-      if (!g.after.empty()) waiting = g.after.front();
-      if (!forced() && g.local_bytes < large_in_caches * step_.target.l2_bytes) break;
+    std::optional<Group> best;
+    std::tuple<int64_t, bool, int64_t> best_worth;
+    for (int64_t n : strip_counts(rows)) {
+      Group g = Grouping(step_, cuts_, first, known, n).group;
+      if (!waiting && !g.after.empty()) waiting = g.after.front();
+      if (!forced() && g.local_bytes < large_in_caches * step_.target.l2_bytes) continue;
+      if (!pays(g, n)) continue;
+      // The most that is local, then strips that fit and are enough, then the fewest.
+      const bool good = n >= enough_strips && g.local_bytes / n <= step_.target.l2_bytes * 5 / 4;
+      const std::tuple worth{g.written_local, good, -n};
+      if (!best || worth > best_worth) best = std::move(g), best_worth = worth;
     }
-    return waiting;
+    return best ? std::optional(apply(first, *best, -std::get<2>(best_worth))) : waiting;
   }
 
   bool forced() const { return step_.options.strips > 1; }
@@ -207,14 +227,11 @@ class StripCutter {
     return counts;
   }
 
-  // The fewest strips that keep a strip's values in L2 are taken. They save the way to memory of what is local to them; in return every
-  // strip reads the weights and leaves its partial sums.
+  // Strips save the way to memory of what is local to them; in return each reads the weights and leaves its partial sums.
   bool pays(const Group& g, int64_t strips) const {
     if (g.inside.size() < 2 || g.locals.empty()) return false;
     if (forced()) return true;
-    const int64_t l2 = step_.target.l2_bytes;
-    if (g.local_bytes < large_in_caches * l2 || g.local_bytes / strips > 2 * l2 + l2 / 2) return false;
-    return g.written_local >= strips * (g.read_whole + 2 * g.partial);
+    return g.local_bytes / strips <= 2 * step_.target.l2_bytes && g.written_local >= strips * (g.read_whole + 2 * g.partial);
   }
 
   Type part_of(const Type& type, int64_t strips) const {
@@ -262,6 +279,7 @@ class StripCutter {
     const auto rest = static_cast<size_t>(step_.loops[loop].end);
     for (size_t k : g.after) after[k].push_back(std::move(kernel(k)));
     for (auto& [_, list] : after) std::move(list.begin(), list.end(), std::back_inserter(step_.kernels));
+    cuts_ = cuts_of(step_);
     return rest;
   }
 
@@ -276,6 +294,7 @@ class StripCutter {
   }
 
   StepPlan& step_;
+  Cuts cuts_;
   std::map<std::pair<int32_t, BufferId>, BufferId> windows_;
 };
 
@@ -283,6 +302,9 @@ class StripCutter {
 
 void cut_into_strips(StepPlan& step) {
   if (step.options.strips == 1 || !step.options.fuse || !step.loops.empty()) return;
+  int64_t temporaries = 0;
+  for (const Buffer& b : step.memory.buffers) temporaries += b.kind == BufferKind::Temporary ? size_of(b) : 0;
+  if (step.options.strips == 0 && temporaries < large_in_caches * step.target.l2_bytes) return;
   StripCutter(step).run();
 }
 
