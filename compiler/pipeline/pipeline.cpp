@@ -21,6 +21,7 @@ class Pipeline {
     check("optimized", result_.optimized);
     stage("schedule", [&] {
       result_.kernels = schedule(result_.optimized, options_.target, options_.schedule);
+      if (options_.threads > 0) suit_threads(result_.kernels, options_.threads);
       use_tiles(result_.kernels, options_.tiles);
     });
     check("kernels", result_.kernels);

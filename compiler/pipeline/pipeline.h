@@ -23,6 +23,7 @@ struct CompileOptions {
   Target target;
   RewriteOptions rewrite;
   ScheduleOptions schedule;
+  int threads = 0;                   // that will run the step, 0: not known. Blocks suit them; no bit depends on it
   TileChoices tiles;                 // measured on this machine; never change a bit
   JitOptions jit;
   bool jit_code = true;              // off: stop at kernels

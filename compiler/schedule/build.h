@@ -42,8 +42,9 @@ struct Tiles {
   int64_t mr, nr, kc, block_m, block_n;
 };
 Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k);
-// The same for one that reads an image through windows: blocks and tiles end where lines of the image do.
-Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows);
+// The same for one that reads an image through windows: blocks and tiles end where lines of the image do. Each block of the derivative by a
+// filter copies the whole image, so few of them are made.
+Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows, int64_t filter_blocks = 6);
 // Gives a contraction whose dims and operands are there the one or the other.
 void lay_tiles(const Target& target, Contraction& form);
 

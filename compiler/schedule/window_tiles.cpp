@@ -5,13 +5,13 @@
 namespace gradc::scheduling {
 namespace {
 
-constexpr int64_t few_blocks = 6;      // of the derivative by a filter: each copies the whole image
 constexpr int64_t copy_weighs = 16;    // products that take as long as copying an element
 constexpr int64_t summands_in_turn = 256;  // in one register: then it is added to what is there
 
 class Chooser {
  public:
-  Chooser(const Target& target, const Contraction& form, const Windows& windows) : target_(target), form_(form), windows_(windows) {
+  Chooser(const Target& target, const Contraction& form, const Windows& windows, int64_t filter_blocks)
+      : target_(target), form_(form), windows_(windows), filter_blocks_(filter_blocks) {
     for (size_t d = 0; d < form.dims.size(); ++d) {
       const int64_t size = form.dims[d].extent;
       (form.roles[d] == DimRole::Batch ? batch_ : form.roles[d] == DimRole::M ? m_ : form.roles[d] == DimRole::N ? n_ : k_) *= size;
@@ -82,7 +82,7 @@ class Chooser {
 
   // Columns first, then rows of the filter, then parts of its lines.
   void divide_filter() {
-    const int64_t target_blocks = std::min(few_blocks, wanted());
+    const int64_t target_blocks = std::min(filter_blocks_, wanted());
     auto blocks = [&] { return batch_ * ceil_div(m_, t_.block_m) * ceil_div(n_, t_.block_n); };
     const int64_t line = windows_.line_extent, height = tile_height(line);
     std::vector<int64_t> sizes;  // of blocks of rows, falling
@@ -118,6 +118,7 @@ class Chooser {
   const Target& target_;
   const Contraction& form_;
   const Windows& windows_;
+  int64_t filter_blocks_;
   std::vector<int64_t> outer_;  // extents
   int64_t batch_ = 1, m_ = 1, n_ = 1, k_ = 1, vectors_ = 1, most_rows_ = 1;
   Tiles t_{};
@@ -125,6 +126,8 @@ class Chooser {
 
 }  // namespace
 
-Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows) { return Chooser(target, form, windows).run(); }
+Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows, int64_t filter_blocks) {
+  return Chooser(target, form, windows, filter_blocks).run();
+}
 
 }  // namespace gradc::scheduling

@@ -88,7 +88,7 @@ Session::Session(const ModelOptions& options) : options_(options) {
   element = options.dtype == "f64" ? Element::F64 : Element::F32;
   compile_options.target = chosen_target(options, diagnostics);
   leave_out(options.disabled, compile_options, diagnostics);
-  compile_options.jit.compile_threads = chosen_threads(options);
+  compile_options.jit.compile_threads = compile_options.threads = chosen_threads(options);
   compile_options.jit.debug_info = false;  // nothing looks at the locations in objects; inspect makes its own text
   if (options.cache) {
     compile_options.jit.cache_dir = cache_directory();

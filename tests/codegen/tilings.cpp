@@ -116,8 +116,7 @@ namespace {
 
 // A 3 x 3 convolution with its derivatives.
 struct Convolution : test::Fixture {
-  Convolution() {
-    const int64_t batch = 3, size = 10, channels = 8, units = 40;
+  explicit Convolution(int64_t batch = 3, int64_t size = 10, int64_t channels = 8, int64_t units = 40) {
     auto wave = [](int64_t count) {
       std::vector<double> v;
       for (int64_t i = 0; i < count; ++i) v.push_back(std::sin(0.7 * static_cast<double>(i * i % 1009)));
@@ -155,5 +154,27 @@ TEST_CASE("convolutions have the same bits in all tiles that may be chosen") {
       }
     }
     CHECK(tried >= 6);
+  }
+}
+
+TEST_CASE("on one thread the derivative by a filter is one block, with the same bits") {
+  Convolution model(16, 12, 16, 64);
+  for (const Target& target : test::nest_targets()) {
+    const CompileOptions options{.target = target, .rewrite = {}, .schedule = {}, .tiles = {}, .jit = {}, .jit_code = true, .verify = false};
+    CompileOptions one = options, several = options;
+    one.threads = 1, several.threads = 4;
+    const Compiled any = compile(model.graph, options), alone = compile(model.graph, one), shared = compile(model.graph, several);
+    size_t filters = 0;
+    for (size_t i = 0; i < any.kernels.bodies.size(); ++i) {
+      CHECK(any.kernels.bodies[i] == shared.kernels.bodies[i]);
+      const auto* c = std::get_if<Contraction>(&any.kernels.bodies[i].form);
+      const auto windows = c ? find_windows(*c) : std::nullopt;
+      if (!windows || !windows->sums_places) continue;
+      CHECK(block_count(any.kernels.bodies[i]) > 1);
+      CHECK(block_count(alone.kernels.bodies[i]) == 1);
+      ++filters;
+    }
+    CHECK(filters == 1);
+    CHECK(test::run_program(any.kernels, *any.step, model.inputs) == test::run_program(alone.kernels, *alone.step, model.inputs));
   }
 }
