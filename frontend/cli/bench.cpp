@@ -216,7 +216,9 @@ int bench_machine(const ModelOptions& options) {
 
 int bench(const BenchVerb& verb) {
   if (verb.model.file.empty()) return bench_machine(verb.model);
-  Session session(verb.model);
+  ModelOptions model = verb.model;
+  model.tune &= !verb.until_first_step;  // a start is timed as it is once tiles are kept
+  Session session(model);
   StatusLine status(!verb.model.json);
   status.show("compiling");
   Report report;
