@@ -239,7 +239,7 @@ class Math {
   // log(1 + f) + e ln 2
   Value* log_of(Value* f, Value* e) {
     if (single_) {
-      Value* tail = b_.CreateFMul(b_.CreateFMul(f, f), fma(poly(tables::log_f32, f), f, k(-0.5)));
+      Value* tail = b_.CreateFMul(b_.CreateFMul(f, f), fma(poly_by_pairs(tables::log_f32, f), f, k(-0.5)));
       return fma(e, k(tables::ln2_f32[0]), b_.CreateFAdd(f, fma(e, k(tables::ln2_f32[1]), tail)));
     }
     Value* s = b_.CreateFDiv(f, b_.CreateFAdd(f, k(2)));

@@ -37,6 +37,9 @@ void initialize_llvm() {
     // Loops are emitted in their final form: these two passes take a third of the time and leave the inner loops as they are.
     set_option("disable-lsr", true);
     set_option("disable-cgp", true);
+    // What can be outside of a loop is emitted outside. All that this pass would lift are constants: in a loop with several transcendental
+    // functions they fill the registers and are moved about (20 of 200 instructions), while as operands in memory they cost nothing.
+    set_option("disable-machine-licm", true);
   });
 }
 
