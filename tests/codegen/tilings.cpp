@@ -178,3 +178,47 @@ TEST_CASE("on one thread the derivative by a filter is one block, with the same 
     CHECK(test::run_program(any.kernels, *any.step, model.inputs) == test::run_program(alone.kernels, *alone.step, model.inputs));
   }
 }
+
+namespace {
+
+// A dense layer's weight with its momentum, updated where the gradient is computed.
+struct Update : test::Fixture {
+  Update() {
+    const int64_t batch = 24, in_size = 260, units = 512;
+    auto wave = [](int64_t count, double step) {
+      std::vector<double> v;
+      for (int64_t i = 0; i < count; ++i) v.push_back(std::sin(step * static_cast<double>(i % 4099)));
+      return v;
+    };
+    Expr x = in("x", {batch, in_size}, wave(batch * in_size, 0.3)), w = in("w", {in_size, units}, wave(in_size * units, 0.7));
+    Expr m = in("m", {in_size, units}, wave(in_size * units, 0.11));
+    Expr y = contract(x, w, {0, 1}, {1, 2}, {0, 2});
+    Expr next = m * 0.9 + grad(test::sum(tanh(y)), w);
+    out("m2", next);
+    out("w2", w - next * 0.1);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("on one thread a weight's update goes along longer runs of memory, with the same bits") {
+  Update model;
+  bool seen = false;
+  for (const Target& target : test::nest_targets()) {
+    CompileOptions options{.target = target, .rewrite = {}, .schedule = {}, .threads = 2, .tiles = {}, .jit = {}, .jit_code = true, .verify = false};
+    const Compiled two = compile(model.graph, options);
+    options.threads = 1;
+    const Compiled one = compile(model.graph, options);
+    for (size_t i = 0; i < one.kernels.bodies.size(); ++i) {
+      const auto* c = std::get_if<Contraction>(&one.kernels.bodies[i].form);
+      if (!c || one.kernels.bodies[i] == two.kernels.bodies[i]) continue;
+      CHECK(target.vector_registers >= 32);
+      CHECK(c->nr == 4 * target.vector_bytes / 8);
+      CHECK(extent(*c, DimRole::K) == 24);
+      seen = true;
+    }
+    CHECK(test::run_program(one.kernels, *one.step, model.inputs) == test::run_program(two.kernels, *two.step, model.inputs));
+  }
+  const auto targets = test::nest_targets();
+  CHECK(seen == std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.vector_registers >= 32; }));
+}
