@@ -127,12 +127,12 @@ llvm::Function* emit_shared_trips(const CallList& plan, size_t loop, llvm::Funct
   llvm::Module& module = *make_calls->getParent();
   auto& context = module.getContext();
   llvm::Type *ptr = llvm::PointerType::getUnqual(context), *i64 = llvm::Type::getInt64Ty(context), *none = llvm::Type::getVoidTy(context);
-  auto declare = [&](const char* name, llvm::Type* first) {
-    auto* f = llvm::Function::Create(llvm::FunctionType::get(none, {first, i64, i64, ptr}, false), llvm::GlobalValue::InternalLinkage, name, module);
+  auto declare = [&](const char* name) {
+    auto* f = llvm::Function::Create(llvm::FunctionType::get(none, {ptr, i64, i64, ptr}, false), llvm::GlobalValue::InternalLinkage, name, module);
     f->addFnAttr(llvm::Attribute::NoUnwind);
     return f;
   };
-  auto* inner = declare("trips_of_frame", ptr);
+  auto* inner = declare("trips_of_frame");
   FrameCode f(inner);
   auto& b = f.b;
   auto* trips = b.CreateAlloca(i64, b.getInt64(plan.loops.size()));
@@ -144,7 +144,7 @@ llvm::Function* emit_shared_trips(const CallList& plan, size_t loop, llvm::Funct
   f.trace(b.getInt64(static_cast<uint64_t>(-1)));
   b.CreateRetVoid();
 
-  auto* trips_fn = declare("shared_trips", ptr);
+  auto* trips_fn = declare("shared_trips");
   llvm::IRBuilder<> outer(llvm::BasicBlock::Create(context, "entry", trips_fn));
   auto* frame = outer.CreateLoad(ptr, trips_fn->getArg(0));
   outer.CreateCall(inner, {frame, trips_fn->getArg(1), trips_fn->getArg(2), trips_fn->getArg(3)});

@@ -308,12 +308,10 @@ class Cutter {
   void rows(const Nest& n) {
     Nest form = n;
     form.dims[d()].extent /= parts_;
-    std::vector<int> sums;
-    for (size_t i = 0; i < how_.slots.size(); ++i) {
-      if (how_.slots[i] == Share::Sum) sums.push_back(static_cast<int>(i));
-    }
     for (size_t i = 0; i < form.sections.size(); ++i) form.sections[i].stmts = take(part_, lists_[i]);
-    for (int slot : sums) sum_of_rows(slot);
+    for (size_t slot = 0; slot < how_.slots.size(); ++slot) {
+      if (how_.slots[slot] == Share::Sum) sum_of_rows(static_cast<int>(slot));
+    }
     part_.body.form = std::move(form);
   }
 
