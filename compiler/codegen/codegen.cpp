@@ -1,11 +1,11 @@
 #include "compiler/codegen/codegen.h"
 
-#include <llvm/IR/DIBuilder.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include "compiler/codegen/contraction.h"
 #include "compiler/codegen/emitter.h"
+#include "compiler/codegen/line_table.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
@@ -29,36 +29,17 @@ llvm::Function* declare(llvm::Module& module, const Target& target, const std::s
   return f;
 }
 
-// The subprogram whose lines are statement numbers.
-class LineTable {
- public:
-  LineTable(llvm::Module& module, llvm::Function& f, const std::string& name) : di_(module) {
-    if (!module.getModuleFlag("Debug Info Version")) module.addModuleFlag(llvm::Module::Warning, "Debug Info Version", llvm::DEBUG_METADATA_VERSION);
-    llvm::DIFile* file = di_.createFile(name, "");
-    di_.createCompileUnit(llvm::dwarf::DW_LANG_C, file, "gradc", true, "", 0, "", llvm::DICompileUnit::LineTablesOnly);
-    auto* type = di_.createSubroutineType(di_.getOrCreateTypeArray({}));
-    scope = di_.createFunction(file, f.getName(), f.getName(), file, 0, type, 0, llvm::DINode::FlagZero,
-                               llvm::DISubprogram::SPFlagDefinition | llvm::DISubprogram::SPFlagOptimized);
-    f.setSubprogram(scope);
-  }
-  ~LineTable() { di_.finalize(); }
-  llvm::DISubprogram* scope;
-
- private:
-  llvm::DIBuilder di_;
-};
-
 }  // namespace
 
 llvm::Function* emit_body(const KernelBody& body, const Target& target, llvm::Module& module, const std::string& symbol, bool debug_info) {
   llvm::Function* f = declare(module, target, symbol);
   std::optional<LineTable> lines;
-  if (debug_info) lines.emplace(module, *f, symbol);  // never the body's name for people: equal bodies give equal objects
+  if (debug_info) lines.emplace(module, symbol);  // never the body's name for people: equal bodies give equal objects
   Builder builder(llvm::BasicBlock::Create(module.getContext(), "entry", f));
-  llvm::DISubprogram* scope = lines ? lines->scope : nullptr;
+  llvm::DISubprogram* scope = lines ? lines->add(*f) : nullptr;
   if (scope) builder.SetCurrentDebugLocation(llvm::DILocation::get(module.getContext(), 0, 0, scope));
   StatementEmitter statements(builder, body, f->getArg(0), scope);
-  BodyContext context{body, target, f, builder, statements, f->getArg(1), f->getArg(2), f->getArg(3)};
+  BodyContext context{body, target, f, builder, statements, lines ? &*lines : nullptr, f->getArg(1), f->getArg(2), f->getArg(3)};
   if (const Nest* nest = std::get_if<Nest>(&body.form)) {
     emit_nest(*nest, context);
   } else {

@@ -7,7 +7,9 @@
 
 #include "compiler/codegen/contraction_dot.h"
 #include "compiler/codegen/contraction_loops.h"
+#include "compiler/codegen/contraction_overlap.h"
 #include "compiler/codegen/contraction_plan.h"
+#include "compiler/codegen/contraction_point.h"
 #include "compiler/codegen/contraction_tile.h"
 #include "compiler/codegen/contraction_transpose.h"
 #include "compiler/codegen/contraction_window.h"
@@ -18,46 +20,6 @@ namespace {
 
 using llvm::Value;
 using Axes = ContractionPlan::Axes;
-
-// A point given by flattened indices per role. Indices set last come last in every sum, so that what does not change in the
-// innermost loop is one value that the code generator can hoist.
-class FlatPoint final : public Point {
- public:
-  explicit FlatPoint(StatementEmitter& statements) : statements_(statements), b_(statements.builder()) {}
-
-  void set(const Axes& axes, Value* flat) {
-    std::erase_if(indices_, [&](const auto& entry) {
-      return std::any_of(axes.begin(), axes.end(), [&](const auto& axis) { return axis.dim == entry.first; });
-    });
-    for (size_t i = axes.size(); i-- > 1;) {
-      auto* extent = b_.getInt64(static_cast<uint64_t>(axes[i].extent));
-      indices_.insert(indices_.end(), {axes[i].dim, b_.CreateURem(flat, extent)});
-      flat = b_.CreateUDiv(flat, extent);
-    }
-    if (!axes.empty()) indices_.emplace_back(axes[0].dim, flat);
-  }
-
-  Value* linear(const Affine& at) override {
-    Value* sum = b_.getInt64(static_cast<uint64_t>(at.offset));
-    for (const auto& [dim, index] : indices_) {
-      const int64_t stride = at.strides.empty() ? 0 : at.strides[static_cast<size_t>(dim)];
-      if (stride != 0) sum = b_.CreateAdd(sum, stride == 1 ? index : b_.CreateMul(index, b_.getInt64(static_cast<uint64_t>(stride))));
-    }
-    return sum;
-  }
-
-  Value* address(int slot, const Affine& at) override {
-    const Element element = statements_.body().slots[static_cast<size_t>(slot)].element;
-    return b_.CreateGEP(statements_.memory_type(element), statements_.slot_pointer(slot), linear(at));
-  }
-
-  Value* block_times(int64_t) override { GRADC_BUG("a contraction stores no partial results by block"); }
-
- private:
-  StatementEmitter& statements_;
-  Builder& b_;
-  std::vector<std::pair<int, Value*>> indices_;
-};
 
 // What both kinds of contraction share: the grid, and the statements at a point.
 class ContractionEmitter {
@@ -129,6 +91,7 @@ class FloatContraction : ContractionEmitter {
 
   void emit_tiles() {
     const auto rows = tile_heights(p_), widths = panel_widths(p_);
+    if (p_.overlap > 0) behind_.emplace(form_, p_, context_);
     const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
     copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few;
     llvm::Module& module = *context_.function->getParent();
@@ -144,7 +107,7 @@ class FloatContraction : ContractionEmitter {
                         .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1,
                         .asks = p_.asks, .table = p_.table};
         if (p_.rhs == OperandForm::Direct) shape.valid = columns;
-        tiles_[tile_key(height, columns)] = emit_tile(module, shape);
+        tiles_[tile_key(height, columns)] = emit_tile(module, shape, behind_ && columns == p_.nr ? &*behind_ : nullptr);
         if (!copies_panels_) continue;
         shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
         copying_tiles_[tile_key(height, columns)] = emit_tile(module, shape);
@@ -176,6 +139,7 @@ class FloatContraction : ContractionEmitter {
     for_loop(b_, i64(0), tiles, per_chunk, [&](Value* first) { emit_chunk(first, minimum(b_.CreateAdd(first, i64(per_chunk)), tiles)); });
   }
 
+  Value* height_of(Value* tile) { return b_.CreateSub(row_of(b_.CreateAdd(tile, i64(1))), row_of(tile)); }
   // Row, within the block, at which a tile begins: the first tiles are one row taller.
   Value* row_of(Value* tile) { return b_.CreateAdd(b_.CreateMul(tile, tile_rows_), minimum(tile, taller_tiles_)); }
 
@@ -192,6 +156,7 @@ class FloatContraction : ContractionEmitter {
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
         auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
         const Rhs rhs = place_rhs(column, width);
+        last_of_column_ = b_.CreateSub(end_tile, i64(1));
         for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last, b_.CreateICmpEQ(tile, first_tile)); });
       });
     });
@@ -243,7 +208,32 @@ class FloatContraction : ContractionEmitter {
     const Range m{p_.m, b_.CreateAdd(first_row_, chunk_row_), rows, p_.vector_m && p_.M > 1, false};
     if (p_.lhs == OperandForm::AlongK) evaluate_rows(lhs(), m, k_range(), scratch(p_.lhs_at, i64(0)), p_.lhs_row);
     if (p_.lhs == OperandForm::AlongFree) evaluate_rows(lhs(), k_range(), m, scratch(p_.lhs_at, i64(0)), p_.lhs_k);
+    if (p_.lhs == OperandForm::TilePanels) place_tile_panels(m);
   }
+
+  // As many rows at a time as a vector has lanes, which may be several tiles' or a part of one's.
+  void place_tile_panels(const Range& m) {
+    const bool whole = p_.M % p_.lanes == 0 && p_.block_m % p_.lanes == 0 && p_.chunk_rows % p_.lanes == 0;
+    const int64_t together = whole ? p_.lanes : std::min<int64_t>(p_.lanes, p_.mr), run = std::min(together, p_.mr);
+    const Lanes lanes{.dim = m.axes.back().dim, .width = static_cast<int>(together), .mask = nullptr};
+    for_loop(b_, i64(0), m.count, together, [&](Value* row) {
+      auto* out = scratch(p_.lhs_at, b_.CreateAdd(tile_panel(row), b_.CreateURem(row, i64(p_.mr))));
+      for_loop(b_, i64(0), k_count_, 1, [&](Value* k) {
+        point_.set(p_.k, b_.CreateAdd(k_from_, k));
+        point_.set(m.axes, b_.CreateAdd(m.from, row));
+        Value* rows = statements_.spread(evaluate(lhs(), lanes), lanes.width);
+        for (int64_t first = 0; first < together; first += run) {
+          llvm::SmallVector<int, 16> own;
+          for (int64_t r = first; r < first + run; ++r) own.push_back(static_cast<int>(r));
+          auto* to = b_.CreateGEP(element_, out, b_.CreateAdd(times(k, p_.mr), i64(first / p_.mr * p_.lhs_panel)));
+          b_.CreateAlignedStore(b_.CreateShuffleVector(rows, own), to, llvm::Align(static_cast<uint64_t>(bytes_)));
+        }
+      });
+    });
+  }
+
+  // Where the panel of the tile begins that has this row of the chunk.
+  Value* tile_panel(Value* row) { return times(b_.CreateUDiv(row, i64(p_.mr)), p_.lhs_panel); }
 
   // Where the tiles read it.
   struct Rhs {
@@ -304,12 +294,13 @@ class FloatContraction : ContractionEmitter {
       point_.set(p_.m, b_.CreateAdd(first_row_, row));
       return point_.address(lhs()[0].access.slot, lhs()[0].access.at);
     }
-    return scratch(p_.lhs_at, times(b_.CreateSub(row, chunk_row_), p_.lhs_row));
+    auto* in_chunk = b_.CreateSub(row, chunk_row_);
+    if (p_.lhs == OperandForm::TilePanels) return scratch(p_.lhs_at, tile_panel(in_chunk));
+    return scratch(p_.lhs_at, times(in_chunk, p_.lhs_row));
   }
 
   void emit_one_tile(Value* tile, Value* column, Value* width, const Rhs& rhs, Value* last, Value* first) {
-    auto* row = row_of(tile);
-    auto* height = b_.CreateSub(row_of(b_.CreateAdd(tile, i64(1))), row);
+    auto *row = row_of(tile), *height = height_of(tile);
     Value* at = i64(0);
     if (p_.k_blocks > 1) {
       at = b_.CreateSub(row, chunk_row_);
@@ -320,15 +311,25 @@ class FloatContraction : ContractionEmitter {
     if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
     } else {
-      llvm::SmallVector<Value*, 6> arguments{lhs_address(row), rhs.at, sums, k_count_};
+      llvm::SmallVector<Value*, 8> arguments{lhs_address(row), rhs.at, sums, k_count_};
       if (p_.asks > 0) arguments.push_back(table());
       auto copying = arguments;
       copying[1] = rhs.source;
       copying.push_back(rhs.at);
+      if (behind_) {
+        auto* above = b_.CreateSelect(first, i64(0), height_of(b_.CreateSub(tile, i64(1))));
+        for (Value* v : behind_->arguments(b_.CreateAdd(first_row_, row), b_.CreateAdd(first_column_, column), above)) arguments.push_back(v);
+      }
       auto* copies = rhs.source ? first : b_.getFalse();
       if_else(b_, copies, [&] { call_tile(copying_tiles_, height, width, copying); }, [&] { call_tile(tiles_, height, width, arguments); });
     }
-    if_then(b_, last, [&] { emit_epilogue(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column), width, sums); });
+    auto* own = last;  // the epilogue of a whole tile is the next one's to do, where there is one
+    if (behind_) own = b_.CreateOr(b_.CreateICmpEQ(tile, last_of_column_), b_.CreateICmpNE(width, i64(p_.nr)));
+    if_then(b_, own, [&] { finish_tile(tile, column, width, sums); });
+  }
+
+  void finish_tile(Value* tile, Value* column, Value* width, Value* sums) {
+    emit_epilogue(b_.CreateAdd(first_row_, row_of(tile)), height_of(tile), b_.CreateAdd(first_column_, column), width, sums);
   }
 
   // The addresses that the tile asks for while it computes. Where a tile is lower than others, the rest is what an earlier one had.
@@ -353,9 +354,11 @@ class FloatContraction : ContractionEmitter {
   int64_t slot_bytes(const Access& a) const { return static_cast<int64_t>(byte_size(statements_.body().slots[static_cast<size_t>(a.slot)].element)); }
   Value* table() { return b_.CreateConstGEP1_64(b_.getInt8Ty(), context_.scratch, static_cast<uint64_t>(p_.table_at)); }
 
+  // Tiles without breaks take the first of the arguments.
   void call_tile(const Tiles& tiles, Value* height, Value* width, llvm::ArrayRef<Value*> arguments) {
+    auto call = [&](llvm::Function* tile) { b_.CreateCall(tile, arguments.take_front(tile->arg_size())); };
     if (tiles.size() == 1) {
-      b_.CreateCall(tiles.begin()->second, arguments);
+      call(tiles.begin()->second);
       return;
     }
     auto* key = b_.CreateAdd(b_.CreateMul(height, i64(p_.nr + 1)), width);
@@ -365,7 +368,7 @@ class FloatContraction : ContractionEmitter {
     for (const auto& [number, function] : tiles) {
       cases.emplace_back(number, llvm::BasicBlock::Create(b_.getContext(), "tile", context_.function, after));
       b_.SetInsertPoint(cases.back().second);
-      b_.CreateCall(function, arguments);
+      call(function);
       b_.CreateBr(after);
     }
     b_.SetInsertPoint(from);
@@ -392,10 +395,12 @@ class FloatContraction : ContractionEmitter {
   const int64_t bytes_;
   llvm::FixedVectorType* const vector_;
   Tiles tiles_, copying_tiles_;
+  std::optional<EpilogueBehind> behind_;
   bool copies_panels_ = false;  // the first tile of rows does
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
   Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block
+  Value *last_of_column_ = nullptr;                                                 // tile of the chunk
   Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr;
 };
 

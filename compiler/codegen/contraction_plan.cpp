@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 
 #include "compiler/codegen/contraction_dot.h"
 #include "compiler/support/error.h"
@@ -77,6 +78,13 @@ constexpr int64_t page = 4096;
 // Rows of a power-of-two length fall into few sets of the cache: a column of them throws itself out.
 bool collides(int64_t stride_bytes, int64_t rows) { return stride_bytes % 2048 == 0 && rows > 8; }
 
+// The rows of a tile can lie together where vectors of a tile's height exist and no tile is lower.
+bool allows_tile_panels(const ContractionPlan& p) {
+  if (p.dot || p.K <= 1 || !p.vector_m || p.mr < 4 || (p.lanes % p.mr != 0 && p.mr % p.lanes != 0)) return false;
+  const std::set<int64_t> heights = tile_heights(p);
+  return heights.size() == 1 && *heights.begin() == p.mr;
+}
+
 void choose_lhs(ContractionPlan& p, const std::vector<Stmt>& stmts, int64_t element) {
   const Affine* load = plain(stmts);
   const bool along_k = contiguity(stmts, p.k) >= contiguity(stmts, p.m);
@@ -90,7 +98,7 @@ void choose_lhs(ContractionPlan& p, const std::vector<Stmt>& stmts, int64_t elem
       return;
     }
   }
-  p.lhs = along_k ? OperandForm::AlongK : OperandForm::AlongFree;
+  p.lhs = along_k ? OperandForm::AlongK : allows_tile_panels(p) ? OperandForm::TilePanels : OperandForm::AlongFree;
 }
 
 void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
@@ -143,6 +151,57 @@ void choose_streams(ContractionPlan& p, const Contraction& c, const Target& targ
   if (p.streams.empty()) p.asks = 0, p.table = 0;
 }
 
+// What is one instruction or a few, with no registers but its operands'.
+bool is_short(const Stmt& s) {
+  if (s.kind == StmtKind::Random || s.kind == StmtKind::Index) return false;
+  if (s.kind != StmtKind::Compute) return s.access.guards.empty() && s.access.indirect.empty();
+  switch (s.op) {
+    case ScalarOp::Const: case ScalarOp::Add: case ScalarOp::Sub: case ScalarOp::Mul: case ScalarOp::Div: case ScalarOp::Neg: case ScalarOp::Abs:
+    case ScalarOp::Fma: case ScalarOp::Sqrt: case ScalarOp::Lt: case ScalarOp::Le: case ScalarOp::Eq: case ScalarOp::Ne: case ScalarOp::And:
+    case ScalarOp::Or: case ScalarOp::Not: case ScalarOp::Select: return true;
+    default: return false;
+  }
+}
+
+// Whether something in it takes the processor long without keeping the multiply-adds from their work.
+bool waits(const Stmt& s) { return s.kind == StmtKind::Compute && (s.op == ScalarOp::Div || s.op == ScalarOp::Sqrt); }
+
+// Vectors that are live at once in the epilogue. What is the same for all elements is an operand in memory.
+int64_t live_vectors(const std::vector<Stmt>& stmts) {
+  std::map<ValueId, size_t> last_use;
+  for (size_t i = 0; i < stmts.size(); ++i)
+    for (ValueId v : stmts[i].args)
+      if (v >= 0) last_use[v] = i;
+  std::set<ValueId> live;
+  size_t most = 0;
+  auto across = [](int64_t stride) { return stride != 0; };
+  for (size_t i = 0; i < stmts.size(); ++i) {
+    const Stmt& s = stmts[i];
+    const bool constant = s.kind == StmtKind::Compute && s.op == ScalarOp::Const;
+    const bool uniform = constant || (s.kind == StmtKind::Load && std::none_of(s.access.at.strides.begin(), s.access.at.strides.end(), across));
+    std::erase_if(live, [&](ValueId v) { return last_use.at(v) <= i; });
+    if (s.value >= 0 && !uniform && last_use.contains(s.value)) live.insert(s.value);
+    most = std::max(most, live.size());
+  }
+  return static_cast<int64_t>(most);
+}
+
+void choose_overlap(ContractionPlan& p, const Contraction& c, const Target& target) {
+  constexpr int64_t fewest_steps = 2, most_steps = 8;
+  const bool worth = !p.streams.empty() || std::any_of(c.epilogue.begin(), c.epilogue.end(), waits);
+  const bool simple = p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && !p.dot && p.vector_n && p.N >= p.nr;
+  if (!worth || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
+  // With sixteen registers a product leaves none: fewer sums cost it more than its epilogue does.
+  const int64_t vectors = p.nr / p.lanes, tile = p.mr * vectors;
+  if (tile + vectors + 1 + live_vectors(c.epilogue) > target.vector_registers) return;
+  for (int64_t rows : tile_heights(p))
+    if (sum_copies(rows, vectors) > 1) return;
+  const int64_t steps = std::min(most_steps, p.K / tile);
+  if (steps < fewest_steps) return;
+  p.overlap = steps;
+  p.asks = 0, p.table = 0;
+}
+
 void place_scratch(ContractionPlan& p, int64_t element) {
   const int64_t pad = cache_line / element, chunk = std::max<int64_t>(1, 16 / element);
   const int64_t kc_rows = round_up(std::max<int64_t>(p.kc, 1), chunk);
@@ -150,6 +209,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   const int64_t row = round_up(kc_rows, pad) + pad;
   if (p.lhs == OperandForm::AlongK) p.lhs_row = row, p.lhs_k = 1;
   if (p.lhs == OperandForm::AlongFree) p.lhs_row = 1, p.lhs_k = round_up(p.chunk_rows, p.lanes) + pad;
+  if (p.lhs == OperandForm::TilePanels) p.lhs_row = 1, p.lhs_k = p.mr, p.lhs_panel = kc_rows * p.mr + pad;
   if (p.rhs == OperandForm::AlongK) p.rhs_row = row;
   p.temp_row = row;
   int64_t at = 0;
@@ -161,6 +221,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   p.table_at = take(ceil_div(p.table * static_cast<int64_t>(sizeof(void*)), element));
   if (p.lhs == OperandForm::AlongK) p.lhs_at = take(p.chunk_rows * row);
   if (p.lhs == OperandForm::AlongFree) p.lhs_at = take(kc_rows * p.lhs_k);
+  if (p.lhs == OperandForm::TilePanels) p.lhs_at = take(p.chunk_rows / p.mr * p.lhs_panel);
   if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) p.rhs_at = take(p.nr * kc_rows);
   if (p.rhs == OperandForm::AlongK) p.rhs_at = take(p.nr * row);
   if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
@@ -252,6 +313,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   choose_lhs(p, contraction.lhs, element);
   p.panels > 0 ? use_panels(p) : choose_rhs(p, contraction.rhs);
   if (!p.dot) choose_streams(p, contraction, target);
+  choose_overlap(p, contraction, target);
   place_scratch(p, element);
   return p;
 }

@@ -12,6 +12,7 @@ enum class OperandForm : uint8_t {
   Direct,   // in its slot, at constant strides
   AlongK,   // evaluated into scratch, k contiguous (lhs: [m][k]; rhs of dot products: [n][k])
   AlongFree,  // evaluated into scratch, the free dim contiguous (lhs: [k][m]; rhs: a panel [k][nr] at a time)
+  TilePanels,  // lhs: evaluated into scratch, the rows of a tile together, [tile][k][mr]: what a tile reads is one run of memory
   Transposed,  // rhs: evaluated row by row with k contiguous, then turned into a panel
 };
 
@@ -39,6 +40,7 @@ struct ContractionPlan {
   OperandForm lhs = OperandForm::Direct, rhs = OperandForm::AlongFree;
   bool vector_k = true, vector_m = true, vector_n = true;  // a vector along the flattened index stays within the last axis
   int64_t lhs_row = 0, lhs_k = 0;  // strides in elements where the tile reads
+  int64_t lhs_panel = 0;           // TilePanels: from one tile to the next
   int64_t panels = 0;              // the rhs lies in panels of so many columns; a tile's are within one
   int64_t rhs_k = 0, rhs_row = 0;  // rhs_row: of dot products
   // AlongFree: the operand lies in memory as the panel would have it, but for rows `source_k` apart. The first tile of rows can read it
@@ -51,6 +53,9 @@ struct ContractionPlan {
   // too short a run for the processor's own prefetching. Asked for while the sums are computed, they arrive in time. `table` holds
   // the addresses of one tile's lines, of which each step of k takes `asks`.
   std::vector<Access> streams;
+  // Where registers are left, the epilogue of a tile is done in the breaks of the next (contraction_overlap.h): steps of k between two
+  // vectors of it. 0: right behind the tile.
+  int64_t overlap = 0;
   int asks = 0;
   int64_t table = 0;
 

@@ -11,17 +11,19 @@ namespace {
 
 class TileEmitter {
  public:
-  TileEmitter(llvm::Module& module, const TileShape& shape, const std::string& name)
-      : shape_(shape), vectors_(static_cast<int>(shape.width / shape.lanes)), builder_(module.getContext()) {
+  TileEmitter(llvm::Module& module, const TileShape& shape, TileBreaks* breaks, const std::string& name)
+      : shape_(shape), breaks_(breaks), vectors_(static_cast<int>(shape.width / shape.lanes)), builder_(module.getContext()) {
     auto& b = builder_;
     element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
     vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(shape.lanes));
     std::vector<llvm::Type*> parameters{b.getPtrTy(), b.getPtrTy(), b.getPtrTy(), b.getInt64Ty()};
     if (shape.asks > 0) parameters.push_back(b.getPtrTy());
     if (copies_rhs()) parameters.push_back(b.getPtrTy());
+    own_parameters_ = static_cast<unsigned>(parameters.size());
+    if (breaks) parameters.insert(parameters.end(), breaks->parameters.begin(), breaks->parameters.end());
     auto* type = llvm::FunctionType::get(b.getVoidTy(), parameters, false);
     function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
-    for (unsigned i = 0; i < parameters.size(); ++i)
+    for (unsigned i = 0; i < own_parameters_; ++i)
       if (parameters[i]->isPointerTy()) function_->addParamAttr(i, llvm::Attribute::NoAlias);
     function_->addFnAttr(llvm::Attribute::NoUnwind);
     function_->addFnAttr(llvm::Attribute::NoInline);
@@ -30,13 +32,16 @@ class TileEmitter {
 
   llvm::Function* emit() {
     auto& b = builder_;
-    auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 ? nullptr : block("done");
+    auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 || breaks_ ? nullptr : block("done");
     b.SetInsertPoint(entry);
-    const Point start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(shape_.asks > 0 ? 5 : 4) : nullptr, initial_sums()};
+    if (breaks_) breaks_->enter(b, *function_, own_parameters_);
+    const Cursor start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(shape_.asks > 0 ? 5 : 4) : nullptr, initial_sums()};
     auto* k = function_->getArg(3);
-    if (copies_ == 1) {
+    if (breaks_) {
+      emit_breaks(entry, loop, start);
+    } else if (copies_ == 1) {
       b.CreateBr(loop);
-      const Point end = emit_loop(loop, entry, start, k, 1, done);
+      const Cursor end = emit_loop(loop, entry, start, k, 1, done);
       b.SetInsertPoint(done);
       store_sums(end.sums);
     } else {
@@ -48,7 +53,7 @@ class TileEmitter {
 
  private:
   using Sums = std::vector<llvm::Value*>;  // by copy, row, vector
-  struct Point {
+  struct Cursor {
     llvm::Value *lhs, *rhs, *copy;  // copy: null where rhs stays where it is
     Sums sums;
   };
@@ -63,23 +68,39 @@ class TileEmitter {
   Sums initial_sums() { return Sums(tile_size() * static_cast<size_t>(copies_), llvm::ConstantAggregateZero::get(vector_)); }
 
   // Whole groups of k into the copies, which are then added; the rest of k one by one.
-  void emit_copies(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Point& start, llvm::Value* k) {
+  void emit_copies(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Cursor& start, llvm::Value* k) {
     auto& b = builder_;
     auto *add = block("add"), *rest = block("rest"), *done = block("done");
     auto* whole = b.CreateAnd(k, b.getInt64(~static_cast<uint64_t>(copies_ - 1)));
     b.CreateCondBr(b.CreateICmpSGT(whole, b.getInt64(0)), loop, add);
-    const Point end = emit_loop(loop, entry, start, whole, copies_, add);
+    const Cursor end = emit_loop(loop, entry, start, whole, copies_, add);
     b.SetInsertPoint(add);
-    Point joined = join(entry, start, loop, end);
+    Cursor joined = join(entry, start, loop, end);
     for (int copy = 1; copy < copies_; ++copy)
       for (size_t i = 0; i < tile_size(); ++i)
         joined.sums[i] = b.CreateFAdd(joined.sums[i], joined.sums[static_cast<size_t>(copy) * tile_size() + i]);
     joined.sums.resize(tile_size());
     auto* left = b.CreateSub(k, whole);
     b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), rest, done);
-    const Point last = emit_loop(rest, add, joined, left, 1, done);
+    const Cursor last = emit_loop(rest, add, joined, left, 1, done);
     b.SetInsertPoint(done);
     store_sums(join(add, joined, rest, last).sums);
+  }
+
+  // Breaks, each with some steps behind it, then the rest of k.
+  void emit_breaks(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Cursor& start) {
+    auto& b = builder_;
+    auto* between = block("between");
+    b.CreateBr(loop);
+    Cursor end = emit_loop(loop, entry, start, b.getInt64(static_cast<uint64_t>(breaks_->count)), static_cast<int>(breaks_->steps), between, breaks_);
+    b.SetInsertPoint(between);
+    if (const int64_t rest = breaks_->k - breaks_->count * breaks_->steps; rest > 0) {
+      auto *loop_of_rest = block("rest"), *done = block("done");
+      b.CreateBr(loop_of_rest);
+      end = emit_loop(loop_of_rest, between, end, b.getInt64(static_cast<uint64_t>(rest)), 1, done);
+      b.SetInsertPoint(done);
+    }
+    store_sums(end.sums);
   }
 
   llvm::Value* load_rhs(llvm::Value* rhs, int64_t k, int v) {
@@ -114,8 +135,9 @@ class TileEmitter {
     for (int64_t column = 0; column < shape_.valid; column += line / bytes) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + column), false);
   }
 
-  // One trip takes `steps` values of k, each into its own copy of the sums.
-  Point emit_loop(llvm::BasicBlock* loop, llvm::BasicBlock* before, const Point& start, llvm::Value* count, int steps, llvm::BasicBlock* after) {
+  // One trip takes `steps` values of k, each into its own copy of the sums where there are several. `count`: of k, or of breaks.
+  Cursor emit_loop(llvm::BasicBlock* loop, llvm::BasicBlock* before, const Cursor& start, llvm::Value* count, int steps, llvm::BasicBlock* after,
+                   TileBreaks* breaks = nullptr) {
     auto& b = builder_;
     b.SetInsertPoint(loop);
     auto phi = [&](llvm::Value* from) {
@@ -123,47 +145,55 @@ class TileEmitter {
       p->addIncoming(from, before);
       return p;
     };
-    auto *left = phi(count), *lhs = phi(start.lhs), *rhs = phi(start.rhs);
+    auto* turn = phi(breaks ? b.getInt64(0) : count);  // of the breaks; without them, what is left of k
+    auto *lhs = phi(start.lhs), *rhs = phi(start.rhs), *copy = copies_rhs() ? phi(start.copy) : nullptr;
     std::vector<llvm::PHINode*> sums;
-    auto* copy = copies_rhs() ? phi(start.copy) : nullptr;
     for (llvm::Value* s : start.sums) sums.push_back(phi(s));
-    Point next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
+    if (breaks) breaks->emit(b, turn);
+    Cursor next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
     for (int step = 0; step < steps; ++step) {
-      ask_from_table(left, step);
-      if (copy) ask_ahead(rhs, step);
-      Sums row;
-      for (int v = 0; v < vectors_; ++v) {
-        row.push_back(load_rhs(rhs, step, v));
-        if (copy) b.CreateAlignedStore(row.back(), at(copy, step * shape_.copy_row + static_cast<int64_t>(v) * shape_.lanes), align());
-      }
-      for (int r = 0; r < shape_.rows; ++r) {
-        auto* scalar = b.CreateAlignedLoad(element_, at(lhs, r * shape_.lhs_row + step * shape_.lhs_k), align());
-        auto* splat = b.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), scalar);
-        for (int v = 0; v < vectors_; ++v) {
-          auto& sum = next.sums[static_cast<size_t>(step) * tile_size() + static_cast<size_t>(r * vectors_ + v)];
-          sum = b.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {splat, row[static_cast<size_t>(v)], sum});
-        }
-      }
+      ask_from_table(turn, step);
+      emit_step({lhs, rhs, copy, {}}, step, next.sums);
     }
-    auto* remaining = b.CreateSub(left, b.getInt64(static_cast<uint64_t>(steps)));
-    left->addIncoming(remaining, loop);
-    lhs->addIncoming(next.lhs, loop);
-    rhs->addIncoming(next.rhs, loop);
-    if (copy) copy->addIncoming(next.copy, loop);
-    for (size_t i = 0; i < sums.size(); ++i) sums[i]->addIncoming(next.sums[i], loop);
-    b.CreateCondBr(b.CreateICmpSGT(remaining, b.getInt64(0)), loop, after);
+    auto* next_turn = breaks ? b.CreateAdd(turn, b.getInt64(1)) : b.CreateSub(turn, b.getInt64(static_cast<uint64_t>(steps)));
+    auto* latch = b.GetInsertBlock();  // breaks have blocks of their own
+    turn->addIncoming(next_turn, latch);
+    lhs->addIncoming(next.lhs, latch);
+    rhs->addIncoming(next.rhs, latch);
+    if (copy) copy->addIncoming(next.copy, latch);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i]->addIncoming(next.sums[i], latch);
+    b.CreateCondBr(breaks ? b.CreateICmpSLT(next_turn, count) : b.CreateICmpSGT(next_turn, b.getInt64(0)), loop, after);
     return next;
   }
 
+  void emit_step(const Cursor& from, int step, Sums& sums) {
+    auto& b = builder_;
+    if (from.copy) ask_ahead(from.rhs, step);
+    Sums row;
+    for (int v = 0; v < vectors_; ++v) {
+      row.push_back(load_rhs(from.rhs, step, v));
+      if (from.copy) b.CreateAlignedStore(row.back(), at(from.copy, step * shape_.copy_row + static_cast<int64_t>(v) * shape_.lanes), align());
+    }
+    const size_t own = copies_ > 1 ? static_cast<size_t>(step) * tile_size() : 0;
+    for (int r = 0; r < shape_.rows; ++r) {
+      auto* scalar = b.CreateAlignedLoad(element_, at(from.lhs, r * shape_.lhs_row + step * shape_.lhs_k), align());
+      auto* splat = b.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), scalar);
+      for (int v = 0; v < vectors_; ++v) {
+        auto& sum = sums[own + static_cast<size_t>(r * vectors_ + v)];
+        sum = b.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {splat, row[static_cast<size_t>(v)], sum});
+      }
+    }
+  }
+
   // The values after a loop that may have been passed over.
-  Point join(llvm::BasicBlock* skipped, const Point& before, llvm::BasicBlock* loop, const Point& after) {
+  Cursor join(llvm::BasicBlock* skipped, const Cursor& before, llvm::BasicBlock* loop, const Cursor& after) {
     auto merge = [&](llvm::Value* a, llvm::Value* c) {
       auto* phi = builder_.CreatePHI(a->getType(), 2);
       phi->addIncoming(a, skipped);
       phi->addIncoming(c, loop);
       return phi;
     };
-    Point joined{merge(before.lhs, after.lhs), merge(before.rhs, after.rhs), before.copy ? merge(before.copy, after.copy) : nullptr, {}};
+    Cursor joined{merge(before.lhs, after.lhs), merge(before.rhs, after.rhs), before.copy ? merge(before.copy, after.copy) : nullptr, {}};
     for (size_t i = 0; i < before.sums.size(); ++i) joined.sums.push_back(merge(before.sums[i], after.sums[i]));
     return joined;
   }
@@ -180,7 +210,9 @@ class TileEmitter {
   }
 
   const TileShape shape_;
+  TileBreaks* const breaks_;
   const int vectors_;
+  unsigned own_parameters_ = 0;
   int copies_ = 1;  // a power of two
   llvm::IRBuilder<> builder_;
   llvm::Type* element_ = nullptr;
@@ -190,14 +222,15 @@ class TileEmitter {
 
 }  // namespace
 
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& s) {
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& s, TileBreaks* breaks) {
   const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);
   std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k, s.sums_row,
                                  s.adds ? ".adds" : "");
   if (s.asks > 0) name += fmt::format(".asks{}of{}", s.asks, s.table);
   if (s.copy_row != 0) name += fmt::format(".copy{}", s.copy_row);
+  if (breaks) name += '.' + breaks->name;
   if (llvm::Function* known = module.getFunction(name)) return known;
-  return TileEmitter(module, s, name).emit();
+  return TileEmitter(module, s, breaks, name).emit();
 }
 
 }  // namespace gradc

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <llvm/IR/Module.h>
-
-#include "compiler/graph/type.h"
+#include "compiler/codegen/emitter.h"
 
 namespace gradc {
 
@@ -22,8 +20,21 @@ struct TileShape {
   int64_t copy_row = 0;      // not 0: what is read of rhs is stored too, into rows of that length; columns beyond `valid` as zeros
 };
 
+// Other work in the breaks of a tile: the processor does it beside the multiply-adds that follow.
+class TileBreaks {
+ public:
+  virtual ~TileBreaks() = default;
+  int64_t count = 0, steps = 1;          // so many breaks, each before so many steps of k
+  int64_t k = 0;                         // steps of every sum, at least count * steps
+  std::string name;                      // of its own in the module
+  std::vector<llvm::Type*> parameters;   // of the tile, behind those it has itself
+  // Where the tile begins; its own arguments from `first` on.
+  virtual void enter(Builder& builder, llvm::Function& tile, unsigned first) = 0;
+  virtual void emit(Builder& builder, llvm::Value* number) = 0;
+};
+
 // void tile(ptr lhs, ptr rhs, ptr sums, i64 k [, ptr table] [, ptr copy]): sums (+)= lhs * rhs over k > 0 steps, in order of k.
 // Bodies of one module share the tiles they have in common.
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape);
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, TileBreaks* breaks = nullptr);
 
 }  // namespace gradc

@@ -94,12 +94,15 @@ class StatementEmitter {
 
 // Everything the code of one body is made of. The forms' emitters start where the builder stands (the entry block, slots loaded)
 // and leave it in the block that returns, without a terminator.
+class LineTable;
+
 struct BodyContext {
   const KernelBody& body;
   const Target& target;
   llvm::Function* function;
   Builder& builder;
   StatementEmitter& statements;
+  LineTable* lines;      // null: no debug information
   llvm::Value* begin;    // i64, first block
   llvm::Value* end;      // i64, past the last
   llvm::Value* scratch;  // ptr

@@ -18,7 +18,8 @@ bool has(const FeatureSet& features, llvm::StringRef name) { return features.loo
 
 // Widths follow what can be generated well, not what merely exists: 64 bytes need masks on every length and element size.
 void set_vector_shape(Target& target, const FeatureSet& features) {
-  const bool avx512 = has(features, "avx512f") && has(features, "avx512vl") && has(features, "avx512dq") && has(features, "avx512bw");
+  // Each of them needs avx512f, which LLVM's list of x86-64-v4's features leaves to be understood.
+  const bool avx512 = has(features, "avx512vl") && has(features, "avx512dq") && has(features, "avx512bw");
   const bool avx2 = has(features, "avx2") && has(features, "fma");
   target.vector_bytes = avx512 ? 64 : avx2 ? 32 : 16;
   target.vector_registers = avx512 ? 32 : 16;

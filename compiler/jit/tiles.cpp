@@ -22,7 +22,7 @@ std::string tile_key(const KernelBody& body) {
 namespace {
 
 // Whether the epilogue reads arrays of the product's own size that L2 has no room for, as the update of a weight does.
-bool updates_large(const Contraction& c, const Target& target) {
+bool reads_large(const Contraction& c, const Target& target) {
   std::set<int> slots;
   for (const Stmt& s : c.epilogue) {
     if (s.kind != StmtKind::Load) continue;
@@ -43,29 +43,35 @@ Tiling one_filter_block(const Contraction& c, const Windows& windows, const Targ
   return {t.mr, t.nr, t.block_m, t.block_n};
 }
 
-// A short sum whose results meet a weight and its moments: four rows of four vectors touch those in runs of four lines. On a quiet machine that
-// is a percent slower than eight rows of two, and a tenth faster where others use the last cache. On two threads it is slower: the
-// next columns are the other thread's.
-std::optional<Tiling> long_runs(const Contraction& c, const Target& target) {
-  constexpr int64_t short_sum = 256;  // the panel of the right operand, read twice as often, stays near
-  const int64_t width = 4 * target.vector_bytes / static_cast<int64_t>(byte_size(c.element));
-  const bool fits = target.vector_registers >= 32 && extent(c, DimRole::N) % width == 0 && extent(c, DimRole::M) >= 16 && extent(c, DimRole::K) <= short_sum;
-  if (!fits || c.nr >= width || !updates_large(c, target)) return {};
-  return Tiling{4, width, c.block_m, scheduling::round_up(c.block_n, width)};
+// A short sum whose results meet a weight and its moments. With registers to spare, one vector by sixteen rows touches one line of each of
+// their rows and keeps its panel of the right operand in the nearest cache; four by four where rows do not begin with a line. The left
+// operand's columns lie far apart: in few blocks each of them is put beside its neighbours seldom.
+std::optional<Tiling> update_tiles(const Contraction& c, const Target& target, int threads) {
+  constexpr int64_t short_sum = 256, line = 64, blocks_per_thread = 2;
+  const auto bytes = static_cast<int64_t>(byte_size(c.element));
+  const int64_t n = extent(c, DimRole::N), m = extent(c, DimRole::M), lanes = target.vector_bytes / bytes;
+  if (m < 16 || extent(c, DimRole::K) > short_sum || !reads_large(c, target)) return {};
+  Tiling t = tiling_of(c);
+  if (target.vector_registers >= 32 && n >= 4 * lanes) {
+    const bool whole_lines = n * bytes % line == 0;
+    t.mr = whole_lines ? 16 : 4, t.nr = whole_lines ? lanes : 4 * lanes;
+  }
+  const int64_t blocks = threads == 1 ? 1 : blocks_per_thread * threads;
+  t.block_n = scheduling::round_up(std::max(c.block_n, scheduling::ceil_div(n, blocks)), t.nr);
+  return t;
 }
 
 }  // namespace
 
 void suit_threads(KernelProgram& program, int threads) {
-  if (threads > 1) return;
   for (KernelBody& body : program.bodies) {
     auto* c = std::get_if<Contraction>(&body.form);
     if (!c || !is_float(c->element)) continue;
     const auto windows = find_windows(*c);
     std::optional<Tiling> other;
-    if (!windows) other = long_runs(*c, program.target);
-    else if (windows->sums_places) other = one_filter_block(*c, *windows, program.target);
-    if (!other) continue;
+    if (!windows) other = update_tiles(*c, program.target, threads);
+    else if (windows->sums_places && threads == 1) other = one_filter_block(*c, *windows, program.target);
+    if (!other || *other == tiling_of(*c)) continue;
     if (auto form = retiled(*c, *other, program.target)) *c = std::move(*form);
   }
 }

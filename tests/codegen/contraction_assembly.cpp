@@ -6,7 +6,6 @@
 #include "tests/support/run_program.h"
 
 using namespace gradc;
-using test::count;
 using test::ProductShape;
 
 namespace {
@@ -41,13 +40,12 @@ TEST_CASE("the inner loop of a product keeps its sums in registers") {
         const std::string assembly = product_assembly(s, target);
         const auto t = scheduling::choose_tiles(target, s.element, 1, s.m, s.n, s.k);
         size_t products = 0;
-        for (const auto& [function, loop] : test::innermost_loops(assembly)) {
-          const size_t fmas = count(loop, "\tvfmadd");
-          if (fmas == 0) continue;
+        for (const test::AssemblyLoop& loop : test::innermost_loops(assembly)) {
+          const size_t sums = test::sums_of(loop.lines).size();
+          if (sums == 0) continue;
           INFO(target.cpu << ' ' << s.m << 'x' << s.n << 'x' << s.k << '\n' << assembly);
-          CHECK(count(loop, "%rsp") == 0);
-          CHECK(count(loop, "%rbp") == 0);
-          products = std::max(products, fmas);
+          CHECK(test::stack_accesses(loop) == 0);
+          products = std::max(products, sums);
         }
         // As many sums as the tile has vectors: enough to hide the latency of a multiply-add.
         if (s.n > 10 && s.m > 2) CHECK(products == static_cast<size_t>(t.mr * t.nr * static_cast<int64_t>(byte_size(element)) / target.vector_bytes));

@@ -1,64 +1,19 @@
 #include <algorithm>
-#include <cmath>
 #include <sstream>
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/contraction_body.h"
-#include "tests/support/kernel_interpreter.h"
-#include "tests/support/run_program.h"
+#include "tests/support/contraction_check.h"
 
 using namespace gradc;
+using test::check_body;
 using test::compute_stmt;
 using test::load_stmt;
 using test::ProductShape;
 using test::store_stmt;
+using test::vector_type;
 
 namespace {
-
-std::vector<Target> targets() {
-  std::vector<Target> result;
-  std::string error;
-  for (const char* cpu : {"native", "x86-64-v3", "x86-64"})
-    if (auto target = make_target(cpu, error)) result.push_back(*target);
-  REQUIRE(!result.empty());
-  return result;
-}
-
-Type vector_type(Element element, int64_t count) { return {element, {{count, {}}}}; }
-
-Tensor numbers(const Type& type, uint64_t seed) {
-  Tensor t = Tensor::zeros(type);
-  for (int64_t i = 0; i < type.count(); ++i) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    const auto draw = static_cast<int64_t>(seed >> 40) % 2001 - 1000;
-    t.set(i, is_float(type.element) ? static_cast<double>(draw) / 1000 : static_cast<double>(draw % 7));
-  }
-  return t;
-}
-
-// Runs a body compiled and interpreted; every slot that is written must agree within the error of a sum of `terms` products.
-void check_body(const KernelBody& body, const Target& target, const std::vector<Type>& slots, int64_t terms) {
-  const KernelProgram program = test::program_of(body, target, slots);
-  INFO(print(body));
-  REQUIRE(verify(program) == std::vector<std::string>{});
-  std::map<Symbol, Tensor> inputs;
-  for (size_t i = 0; i < slots.size(); ++i)
-    if (!body.slots[i].written) inputs[fmt::format("s{}", i)] = numbers(slots[i], i + 1);
-  const auto step = compile(program, {});
-  const test::RunResult result = test::run_program(program, *step, inputs);
-  REQUIRE(result == test::run_program(program, *step, inputs, /*blocks_backwards=*/true));
-  const test::StepResult expected = test::run_kernels(program, inputs);
-  REQUIRE(expected.problems == std::vector<std::string>{});
-  for (const auto& [name, tensor] : expected.outputs) {
-    const Tensor& got = result.outputs.at(name);
-    const double unit = tensor.type.element == Element::F32 ? std::ldexp(1, -23) : tensor.type.element == Element::F64 ? std::ldexp(1, -52) : 0;
-    // Operands are at most 1 and epilogues here at most double: both sums are within terms * unit of the true one.
-    const double tolerance = 4 * static_cast<double>(terms + 2) * unit;
-    for (int64_t i = 0; i < tensor.type.count(); ++i)
-      if (!(std::abs(got.at(i) - tensor.at(i)) <= tolerance)) FAIL(name.str() << "[" << i << "] = " << got.at(i) << ", not " << tensor.at(i));
-  }
-}
 
 void check_product(const ProductShape& s, const Target& target, int64_t block_m = 1 << 30, int64_t block_n = 256, int64_t kc = 256) {
   KernelBody body = test::product_body(s, target);
@@ -71,7 +26,7 @@ void check_product(const ProductShape& s, const Target& target, int64_t block_m 
 }  // namespace
 
 TEST_CASE("products of all small and odd sizes") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {1, 1, 17}, {1, 33, 5}, {5, 1, 9}, {7, 10, 3}, {13, 15, 16}, {15, 16, 31},
                                                               {17, 40, 4}, {29, 65, 33}, {3, 100, 7}, {64, 31, 2}})
       for (bool lhs : {false, true})
@@ -79,7 +34,7 @@ TEST_CASE("products of all small and odd sizes") {
 }
 
 TEST_CASE("products with few columns, whose sides are swapped") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (int64_t n : {1, 2, 3, 4})
       for (bool lhs : {false, true})
         for (bool rhs : {false, true}) {
@@ -89,7 +44,7 @@ TEST_CASE("products with few columns, whose sides are swapped") {
 }
 
 TEST_CASE("dot products, over several blocks of k and with every rest") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (Element e : {Element::F32, Element::F64})
       for (int64_t n : {1, 2, 3, 4})
         for (int64_t k : {63, 64, 150})
@@ -102,7 +57,7 @@ TEST_CASE("dot products, over several blocks of k and with every rest") {
 }
 
 TEST_CASE("products in double precision") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {7, 10, 3}, {17, 20, 35}, {30, 9, 64}})
       for (bool lhs : {false, true})
         for (bool rhs : {false, true})
@@ -110,7 +65,7 @@ TEST_CASE("products in double precision") {
 }
 
 TEST_CASE("products over several blocks of every dim") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (bool lhs : {false, true})
       for (bool rhs : {false, true}) {
         check_product({.m = 45, .n = 83, .k = 70, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 20, 32, 16);
@@ -120,12 +75,12 @@ TEST_CASE("products over several blocks of every dim") {
 }
 
 TEST_CASE("a row length that collides in the cache is copied") {
-  check_product({.m = 33, .n = 200, .k = 512}, targets().front());
-  check_product({.m = 512, .n = 200, .k = 12, .transposed_lhs = true}, targets().front());
+  check_product({.m = 33, .n = 200, .k = 512}, test::nest_targets().front());
+  check_product({.m = 512, .n = 200, .k = 12, .transposed_lhs = true}, test::nest_targets().front());
 }
 
 TEST_CASE("more rows than a chunk holds") {
-  Target target = targets().front();
+  Target target = test::nest_targets().front();
   target.l2_bytes = 4096;
   check_product({.m = 90, .n = 40, .k = 50}, target, 1 << 30, 256, 16);
   check_product({.m = 90, .n = 40, .k = 50}, target);
@@ -140,7 +95,7 @@ std::string product_text(const ProductShape& s, const Target& target) { return p
 
 TEST_CASE("what an epilogue streams from beyond L2 is asked for before the sums") {
   auto prefetches = [](const ProductShape& s, int64_t l2_bytes) {
-    Target target = targets().front();
+    Target target = test::nest_targets().front();
     target.l2_bytes = l2_bytes;
     return product_text(s, target).find("i32 1, i32 3, i32 1)") != std::string::npos;  // to be written, into L1, data
   };
@@ -149,7 +104,7 @@ TEST_CASE("what an epilogue streams from beyond L2 is asked for before the sums"
 }
 
 TEST_CASE("the first tile of rows leaves the panel of the right operand behind") {
-  for (const Target& target : targets()) {
+  for (const Target& target : test::nest_targets()) {
     const ProductShape shape{.m = 84, .n = 96, .k = 32};
     CHECK(product_text(shape, target).find(".copy") != std::string::npos);
     // Not where the elements have to be turned, nor where they are computed.
@@ -164,7 +119,7 @@ TEST_CASE("the first tile of rows leaves the panel of the right operand behind")
 }
 
 TEST_CASE("sums of few columns are dot products along k") {
-  for (const Target& target : targets()) {
+  for (const Target& target : test::nest_targets()) {
     CHECK(product_text({.m = 64, .n = 1, .k = 64}, target).find("@dot.f32.") != std::string::npos);
     CHECK(product_text({.m = 1, .n = 64, .k = 64, .transposed_rhs = true}, target).find("@dot.f32.") != std::string::npos);
     CHECK(product_text({.m = 64, .n = 1, .k = 64, .transposed_lhs = true}, target).find("@dot.f32.") == std::string::npos);
@@ -173,12 +128,12 @@ TEST_CASE("sums of few columns are dot products along k") {
 }
 
 TEST_CASE("a sum over nothing is zero and still has its epilogue") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (bool rhs : {false, true}) check_product({.m = 3, .n = 20, .k = 0, .transposed_rhs = rhs}, target);
 }
 
 TEST_CASE("prologues on both operands and an epilogue with bias and mask") {
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (Element e : {Element::F32, Element::F64})
       for (bool lhs : {false, true})
         for (bool rhs : {false, true}) {
@@ -200,7 +155,7 @@ TEST_CASE("prologues on both operands and an epilogue with bias and mask") {
 
 TEST_CASE("roles of several dims whose strides do not merge") {
   // out[a, b, c, d] = sum over e, f of x[e, a, f, b] * y[c, f, d, e]
-  for (const Target& target : targets())
+  for (const Target& target : test::nest_targets())
     for (int64_t last : {5, 16}) {
       const int64_t a = 3, b = last, cc = 4, d = last, e = 6, f = last;
       const Element f32 = Element::F32;
@@ -217,5 +172,5 @@ TEST_CASE("roles of several dims whose strides do not merge") {
 }
 
 TEST_CASE("products of integers are exact") {
-  for (const Target& target : targets()) check_product({.m = 5, .n = 7, .k = 9, .batch = 2, .element = Element::Int}, target, 3, 4);
+  for (const Target& target : test::nest_targets()) check_product({.m = 5, .n = 7, .k = 9, .batch = 2, .element = Element::Int}, target, 3, 4);
 }

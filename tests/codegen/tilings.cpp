@@ -183,8 +183,8 @@ namespace {
 
 // A dense layer's weight with its momentum, updated where the gradient is computed.
 struct Update : test::Fixture {
+  static constexpr int64_t batch = 48, in_size = 260, units = 512;
   Update() {
-    const int64_t batch = 24, in_size = 260, units = 512;
     auto wave = [](int64_t count, double step) {
       std::vector<double> v;
       for (int64_t i = 0; i < count; ++i) v.push_back(std::sin(step * static_cast<double>(i % 4099)));
@@ -201,24 +201,31 @@ struct Update : test::Fixture {
 
 }  // namespace
 
-TEST_CASE("on one thread a weight's update goes along longer runs of memory, with the same bits") {
+TEST_CASE("a large weight's update has tiles and blocks that suit the threads, with the same bits") {
   Update model;
-  bool seen = false;
   for (const Target& target : test::nest_targets()) {
-    CompileOptions options{.target = target, .rewrite = {}, .schedule = {}, .threads = 2, .tiles = {}, .jit = {}, .jit_code = true, .verify = false};
-    const Compiled two = compile(model.graph, options);
-    options.threads = 1;
-    const Compiled one = compile(model.graph, options);
-    for (size_t i = 0; i < one.kernels.bodies.size(); ++i) {
-      const auto* c = std::get_if<Contraction>(&one.kernels.bodies[i].form);
-      if (!c || one.kernels.bodies[i] == two.kernels.bodies[i]) continue;
-      CHECK(target.vector_registers >= 32);
-      CHECK(c->nr == 4 * target.vector_bytes / 8);
-      CHECK(extent(*c, DimRole::K) == 24);
-      seen = true;
+    CompileOptions options{.target = target, .rewrite = {}, .schedule = {}, .threads = 0, .tiles = {}, .jit = {}, .jit_code = true, .verify = false};
+    const Compiled any = compile(model.graph, options);
+    const test::RunResult expected = test::run_program(any.kernels, *any.step, model.inputs);
+    const int64_t lanes = target.vector_bytes / 8;
+    for (int threads : {1, 2, 16}) {
+      options.threads = threads;
+      const Compiled suited = compile(model.graph, options);
+      INFO(threads << " threads of " << target.cpu);
+      size_t updates = 0;
+      for (size_t i = 0; i < suited.kernels.bodies.size(); ++i) {
+        const auto* c = std::get_if<Contraction>(&suited.kernels.bodies[i].form);
+        if (!c || extent(*c, DimRole::K) != Update::batch) continue;
+        const auto& before = std::get<Contraction>(any.kernels.bodies[i].form);
+        ++updates;
+        const bool many = target.vector_registers >= 32;
+        CHECK(std::pair(c->mr, c->nr) == (many ? std::pair<int64_t, int64_t>(16, lanes) : std::pair(before.mr, before.nr)));
+        // All columns, a quarter of them for each of two threads, and for many threads what the scheduler shares out.
+        CHECK(c->block_n >= (threads == 1 ? Update::units : std::max(before.block_n, Update::units / (2 * threads))));
+        CHECK(c->block_n < Update::units / (threads == 1 ? 1 : 2) + c->nr);
+      }
+      CHECK(updates == 1);
+      CHECK(test::run_program(suited.kernels, *suited.step, model.inputs) == expected);
     }
-    CHECK(test::run_program(one.kernels, *one.step, model.inputs) == test::run_program(two.kernels, *two.step, model.inputs));
   }
-  const auto targets = test::nest_targets();
-  CHECK(seen == std::any_of(targets.begin(), targets.end(), [](const Target& t) { return t.vector_registers >= 32; }));
 }

@@ -13,7 +13,7 @@ void check_stage(const std::string& model, const std::string& stage, const std::
   std::string name = model.substr(model.rfind('/') + 1);
   std::string file = "tests/golden/expected/" + name.substr(0, name.rfind('.')) + suffix + "." + stage + ".txt";
   INFO(file);
-  std::vector<std::string> command{GRADC_PROGRAM, "inspect", model, "--stage", stage, "--cpu", "x86-64-v3", "--no-cache"};
+  std::vector<std::string> command{GRADC_PROGRAM, "inspect", model, "--stage", stage, "--cpu", "x86-64-v3", "--threads", "2", "--no-cache"};
   command.insert(command.end(), more.begin(), more.end());
   ProcessResult r = run_process(command, source("."));
   INFO(r.err);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -14,25 +15,31 @@ using Lines = std::vector<std::string>;
 struct AssemblyLoop {
   std::string function;
   Lines lines;  // from the label to the jump back
+  bool framed;  // the function keeps its frame in rbp, which is a register like others elsewhere
 };
 
-// The innermost loops: the lines from a label to a later jump back to it, without a smaller loop inside.
+// The innermost loops: the lines from a label to the last jump back to it, without a smaller loop inside.
 inline std::vector<AssemblyLoop> innermost_loops(const std::string& text) {
   std::vector<AssemblyLoop> loops;
   Lines lines;
   std::map<std::string, size_t> labels;
   std::string function;
-  size_t last_loop_end = 0;
+  bool framed = false;
+  size_t last_loop_begin = 0, last_loop_end = 0;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line); lines.push_back(line)) {
     const size_t colon = line.rfind(':');
-    if (!line.empty() && line[0] != '\t' && line[0] != '.' && line[0] != '#' && colon != std::string::npos) function = line.substr(0, colon);
+    if (!line.empty() && line[0] != '\t' && line[0] != '.' && line[0] != '#' && colon != std::string::npos) function = line.substr(0, colon), framed = false;
+    framed |= line == "\tmovq\t%rsp, %rbp";
     if (line.starts_with(".L")) labels[line.substr(0, line.find(':'))] = lines.size();
     const size_t target = line.find(".L");
     if (!line.starts_with("\tj") || target == std::string::npos) continue;
     const auto label = labels.find(line.substr(target));
-    if (label == labels.end() || label->second < last_loop_end) continue;
-    loops.push_back({function, {lines.begin() + static_cast<std::ptrdiff_t>(label->second), lines.end()}});
+    const bool again = !loops.empty() && label != labels.end() && label->second == last_loop_begin;  // a loop with a way round something
+    if (again) loops.pop_back();
+    if (label == labels.end() || (label->second < last_loop_end && !again)) continue;
+    loops.push_back({function, {lines.begin() + static_cast<std::ptrdiff_t>(label->second), lines.end()}, framed});
+    last_loop_begin = label->second;
     last_loop_end = lines.size();
   }
   return loops;
@@ -41,5 +48,15 @@ inline std::vector<AssemblyLoop> innermost_loops(const std::string& text) {
 inline size_t count(const Lines& lines, const std::string& what) {
   return static_cast<size_t>(std::count_if(lines.begin(), lines.end(), [&](const std::string& l) { return l.find(what) != std::string::npos; }));
 }
+
+// Registers that the loop's multiply-adds add to.
+inline std::set<std::string> sums_of(const Lines& lines) {
+  std::set<std::string> sums;
+  for (const std::string& l : lines)
+    if (l.find("\tvfmadd") != std::string::npos) sums.insert(l.substr(l.rfind('%')));
+  return sums;
+}
+
+inline size_t stack_accesses(const AssemblyLoop& loop) { return count(loop.lines, "%rsp") + (loop.framed ? count(loop.lines, "%rbp") : 0); }
 
 }  // namespace gradc::test

@@ -36,7 +36,7 @@ size_t buffers_of(const KernelProgram& p, BufferKind kind) {
 }  // namespace
 
 TEST_CASE("a step of mlp is 13 kernels") {
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     const KernelProgram& p = step_of("mlp", cpu);
     // Three layers forward; the loss with the gradient of the logits and of their bias; two products back; the loss's scaling with the
     // corrections of Adam; three weights and two biases with their updates in them, and the update of the third bias, whose gradient
@@ -52,7 +52,7 @@ TEST_CASE("a step of mlp is 13 kernels") {
 }
 
 TEST_CASE("a step of gpt is 12 kernels and 33 for each of its four layers") {
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     const KernelProgram& p = step_of("gpt", cpu);
     // Forward: norm (the first with the embedding before it), qkv, scores, softmax, mixing, projection with the residual, norm, up with
     // gelu, down with the residual. Backward: up, down, projection and qkv turned round, and of the attention values, weights, queries
@@ -82,7 +82,7 @@ TEST_CASE("updates are where their gradients are computed, unless something need
       // The norm of all gradients scales each of them: none is known before all are.
       {"lstm", {}, {"hs.Wx", "hs.Wh", "logits.W"}},
   };
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     for (const Expected& e : all) {
       INFO(e.workload << " for " << cpu);
       const KernelProgram& p = step_of(e.workload, cpu);
@@ -159,7 +159,7 @@ bool waits_for(const KernelProgram& p, size_t first, size_t later) {
 TEST_CASE("sums of columns come along with a pass that reads the data anyway") {
   // What is summed by a kernel of its own has no other reader that a nest could be: products read it, or what else reads it waits for
   // the sum, as batch normalisation waits for its means.
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     for (const std::string& name : workloads) {
       const KernelProgram& p = step_of(name, cpu);
       for (size_t sum = 0; sum < p.instances.size(); ++sum) {

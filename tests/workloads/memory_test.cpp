@@ -84,7 +84,7 @@ bool meet(const std::vector<Interval>& a, const std::vector<Interval>& b) {
 }  // namespace
 
 TEST_CASE("activations take at most a fifth more than what is alive at once") {
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     for (const std::string& name : workloads) {
       const KernelProgram& p = step_of(name, cpu);
       const int64_t needed = most_alive(p);
@@ -99,7 +99,7 @@ TEST_CASE("activations take at most a fifth more than what is alive at once") {
 }
 
 TEST_CASE("what is local to a strip takes at most a fifth more than what is alive at once in it") {
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     for (const std::string& name : workloads) {
       const KernelProgram& p = step_of(name, cpu);
       const int64_t needed = most_alive(p, BufferKind::Local);
@@ -117,7 +117,7 @@ TEST_CASE("temporaries that a kernel walks in step begin in different sets of th
   // Bytes n of tensors a multiple of a page apart share a set of L1 and look alike where loads are told from earlier stores. Walked in
   // step are tensors of equal size; a row of sums beside a matrix is not.
   constexpr int64_t large = 16 << 10;
-  for (const std::string& cpu : processors) {
+  for (const std::string& cpu : processors()) {
     for (const std::string& name : workloads) {
       const KernelProgram& p = step_of(name, cpu);
       int pairs = 0;

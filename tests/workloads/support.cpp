@@ -8,6 +8,20 @@
 
 namespace gradc::test {
 
+const std::vector<std::string>& processors() {
+  static const std::vector<std::string> found = [] {
+    std::vector<std::string> able;
+    for (const char* cpu : {"x86-64-v3", "x86-64-v4"}) {
+      const ProcessResult r = run_process({GRADC_PROGRAM, "inspect", source("tests/bench/workloads/tiny.grad"), "--stage", "kernels", "--cpu", cpu});
+      INFO(r.err);
+      REQUIRE((r.code == 0 || r.err.find("this machine cannot run code") != std::string::npos));
+      if (r.code == 0) able.push_back(cpu);
+    }
+    return able;
+  }();
+  return found;
+}
+
 static std::string inspected(const std::string& workload, const std::string& cpu, const char* stage) {
   const ProcessResult r = run_process({GRADC_PROGRAM, "inspect", source("tests/bench/workloads/" + workload + ".grad"), "--stage", stage, "--cpu", cpu, "--no-cache"});
   INFO(r.err);

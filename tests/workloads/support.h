@@ -9,8 +9,8 @@
 namespace gradc::test {
 
 inline const std::vector<std::string> workloads{"tiny", "mlp", "mlp_wide", "cnn", "resnet", "lstm", "gpt", "elementwise", "pinn"};
-// AVX2 with 16 registers, AVX-512 with 32.
-inline const std::vector<std::string> processors{"x86-64-v3", "x86-64-v4"};
+// AVX2 with 16 registers and AVX-512 with 32, or what of them the machine can run.
+const std::vector<std::string>& processors();
 
 // The training step of a workload for a processor, read back from what `inspect` prints.
 const KernelProgram& step_of(const std::string& workload, const std::string& cpu);
