@@ -93,7 +93,8 @@ class FloatContraction : ContractionEmitter {
     const auto rows = tile_heights(p_), widths = panel_widths(p_);
     if (p_.overlap > 0) behind_.emplace(form_, p_, context_);
     const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
-    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few;
+    const bool tall = tiles_in(p_, std::min(p_.chunk_rows, p_.block_m)) >= 32;  // then fetching a panel is a hundredth of its products
+    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few && !tall;
     llvm::Module& module = *context_.function->getParent();
     for (int64_t height : rows)
       for (int64_t columns : widths) {

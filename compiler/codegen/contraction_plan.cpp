@@ -187,7 +187,7 @@ int64_t live_vectors(const std::vector<Stmt>& stmts) {
 }
 
 void choose_overlap(ContractionPlan& p, const Contraction& c, const Target& target) {
-  constexpr int64_t fewest_steps = 2, most_steps = 8;
+  constexpr int64_t fewest_steps = 2, most_steps = 4;
   const bool worth = !p.streams.empty() || std::any_of(c.epilogue.begin(), c.epilogue.end(), waits);
   const bool simple = p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && !p.dot && p.vector_n && p.N >= p.nr;
   if (!worth || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
