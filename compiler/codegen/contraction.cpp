@@ -91,10 +91,11 @@ class FloatContraction : ContractionEmitter {
 
   void emit_tiles() {
     const auto rows = tile_heights(p_), widths = panel_widths(p_);
-    if (p_.overlap > 0) behind_.emplace(form_, p_, context_);
+    TileBreaks breaks{.count = p_.breaks, .steps = p_.break_steps, .k = p_.k_blocks == 1 ? p_.K : 0, .work = {}};
+    if (p_.finishes_above) breaks.work.push_back(&behind_.emplace(form_, p_, context_));
+    if (p_.places_ahead) breaks.work.push_back(&ahead_.emplace(form_, p_));
     const bool few = rows.size() * widths.size() <= 2;  // else twice as many tiles take too long to compile
-    const bool tall = tiles_in(p_, std::min(p_.chunk_rows, p_.block_m)) >= 32;  // then fetching a panel is a hundredth of its products
-    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few && !tall;
+    copies_panels_ = p_.rhs == OperandForm::AlongFree && p_.first_tile_copies && few && !p_.places_ahead;
     llvm::Module& module = *context_.function->getParent();
     for (int64_t height : rows)
       for (int64_t columns : widths) {
@@ -108,7 +109,7 @@ class FloatContraction : ContractionEmitter {
                         .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1,
                         .asks = p_.asks, .table = p_.table};
         if (p_.rhs == OperandForm::Direct) shape.valid = columns;
-        tiles_[tile_key(height, columns)] = emit_tile(module, shape, behind_ && columns == p_.nr ? &*behind_ : nullptr);
+        tiles_[tile_key(height, columns)] = emit_tile(module, shape, columns == p_.nr ? breaks : TileBreaks{});
         if (!copies_panels_) continue;
         shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
         copying_tiles_[tile_key(height, columns)] = emit_tile(module, shape);
@@ -156,8 +157,8 @@ class FloatContraction : ContractionEmitter {
       place_lhs(rows);
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
         auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
+        first_of_column_ = first_tile, last_of_column_ = b_.CreateSub(end_tile, i64(1));
         const Rhs rhs = place_rhs(column, width);
-        last_of_column_ = b_.CreateSub(end_tile, i64(1));
         for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last, b_.CreateICmpEQ(tile, first_tile)); });
       });
     });
@@ -251,17 +252,48 @@ class FloatContraction : ContractionEmitter {
   Rhs place_rhs(Value* column, Value* width) {
     auto* from = b_.CreateAdd(first_column_, column);
     if (p_.panels > 0) return {panel_address(from), nullptr};
-    if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width), nullptr};
+    if (p_.places_ahead) return {place_rest(column, width), nullptr};
+    if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width, scratch(p_.rhs_at, i64(0))), nullptr};
     point_.set(p_.k, k_from_);
     point_.set(p_.n, from);
     auto* source = point_.address(rhs()[0].access.slot, rhs()[0].access.at);
     return p_.rhs == OperandForm::Direct ? Rhs{source, nullptr} : Rhs{scratch(p_.rhs_at, i64(0)), source};
   }
 
-  Value* place_panel(Value* from, Value* width) {
+  // Both of them have a place: tiles read one while the other is made.
+  Value* panel_place(Value* column) {
+    auto* odd = b_.CreateURem(b_.CreateUDiv(column, i64(p_.nr)), i64(2));
+    return scratch(p_.rhs_at, times(odd, p_.rhs_bytes / bytes_));
+  }
+  Value* panel_source(Value* column) {
+    point_.set(p_.k, k_from_);
+    point_.set(p_.n, b_.CreateAdd(first_column_, column));
+    return point_.address(rhs()[0].access.slot, rhs()[0].access.at);
+  }
+
+  // What the tiles of the panel before have not put in place: all of the first panel, and of one that is not whole.
+  Value* place_rest(Value* column, Value* width) {
+    auto* panel = panel_place(column);
+    if_else(b_, b_.CreateICmpEQ(width, i64(p_.nr)), [&] {
+      auto* tiles = b_.CreateAdd(b_.CreateSub(last_of_column_, first_of_column_), i64(1));
+      auto* done = b_.CreateSelect(b_.CreateICmpEQ(column, i64(0)), i64(0), times(tiles, p_.breaks));
+      auto* source = panel_source(column);
+      for_loop(b_, done, k_count_, 1, [&](Value* row) { ahead_->emit_row(b_, source, panel, row, k_count_); });
+    }, [&] { place_panel(b_.CreateAdd(first_column_, column), width, panel); });
+    return panel;
+  }
+
+  // How the tile's breaks go on with the next panel, where there is a whole one.
+  std::vector<Value*> place_ahead(Value* tile, Value* column) {
+    auto* next = b_.CreateAdd(column, i64(p_.nr));
+    auto* there = b_.CreateICmpSLE(b_.CreateAdd(next, i64(p_.nr)), columns_);
+    auto* first = times(b_.CreateSub(tile, first_of_column_), p_.breaks);
+    return PanelAhead::arguments(panel_source(next), panel_place(next), first, b_.CreateSelect(there, k_count_, i64(0)));
+  }
+
+  Value* place_panel(Value* from, Value* width, Value* panel) {
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     const Range n{p_.n, from, width, p_.vector_n && p_.N > 1, whole};
-    auto* panel = scratch(p_.rhs_at, i64(0));
     if (p_.rhs == OperandForm::AlongK) {
       evaluate_rows(rhs(), n, k_range(), panel, p_.rhs_row);
       return panel;
@@ -312,7 +344,7 @@ class FloatContraction : ContractionEmitter {
     if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
     } else {
-      llvm::SmallVector<Value*, 8> arguments{lhs_address(row), rhs.at, sums, k_count_};
+      llvm::SmallVector<Value*, 12> arguments{lhs_address(row), rhs.at, sums, k_count_};
       if (p_.asks > 0) arguments.push_back(table());
       auto copying = arguments;
       copying[1] = rhs.source;
@@ -320,6 +352,9 @@ class FloatContraction : ContractionEmitter {
       if (behind_) {
         auto* above = b_.CreateSelect(first, i64(0), height_of(b_.CreateSub(tile, i64(1))));
         for (Value* v : behind_->arguments(b_.CreateAdd(first_row_, row), b_.CreateAdd(first_column_, column), above)) arguments.push_back(v);
+      }
+      if (ahead_) {
+        for (Value* v : place_ahead(tile, column)) arguments.push_back(v);
       }
       auto* copies = rhs.source ? first : b_.getFalse();
       if_else(b_, copies, [&] { call_tile(copying_tiles_, height, width, copying); }, [&] { call_tile(tiles_, height, width, arguments); });
@@ -397,11 +432,12 @@ class FloatContraction : ContractionEmitter {
   llvm::FixedVectorType* const vector_;
   Tiles tiles_, copying_tiles_;
   std::optional<EpilogueBehind> behind_;
+  std::optional<PanelAhead> ahead_;
   bool copies_panels_ = false;  // the first tile of rows does
   // Where the emitted code is.
   Value *first_row_ = nullptr, *first_column_ = nullptr, *columns_ = nullptr;       // of the block
   Value *tile_rows_ = nullptr, *taller_tiles_ = nullptr;                            // in the block
-  Value *last_of_column_ = nullptr;                                                 // tile of the chunk
+  Value *first_of_column_ = nullptr, *last_of_column_ = nullptr;                    // tiles
   Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr;
 };
 

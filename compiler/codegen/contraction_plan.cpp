@@ -186,20 +186,41 @@ int64_t live_vectors(const std::vector<Stmt>& stmts) {
   return static_cast<int64_t>(most);
 }
 
-void choose_overlap(ContractionPlan& p, const Contraction& c, const Target& target) {
+int64_t shortest_block(const ContractionPlan& p) { return p.K - (p.k_blocks - 1) * p.kc; }
+
+// The epilogue of the tile above, a vector in each break.
+void choose_finishing(ContractionPlan& p, const Contraction& c, const Target& target) {
   constexpr int64_t fewest_steps = 2, most_steps = 4;
   const bool worth = !p.streams.empty() || std::any_of(c.epilogue.begin(), c.epilogue.end(), waits);
-  const bool simple = p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && !p.dot && p.vector_n && p.N >= p.nr;
+  const bool simple = p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && p.vector_n && p.N >= p.nr;
   if (!worth || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
   // With sixteen registers a product leaves none: fewer sums cost it more than its epilogue does.
-  const int64_t vectors = p.nr / p.lanes, tile = p.mr * vectors;
-  if (tile + vectors + 1 + live_vectors(c.epilogue) > target.vector_registers) return;
-  for (int64_t rows : tile_heights(p))
-    if (sum_copies(rows, vectors) > 1) return;
-  const int64_t steps = std::min(most_steps, p.K / tile);
-  if (steps < fewest_steps) return;
-  p.overlap = steps;
+  const int64_t vectors = p.nr / p.lanes, tile = p.mr * vectors, steps = std::min(most_steps, p.K / tile);
+  if (tile + vectors + 1 + live_vectors(c.epilogue) > target.vector_registers || steps < fewest_steps) return;
+  p.finishes_above = true;
+  p.breaks = tile, p.break_steps = steps;
   p.asks = 0, p.table = 0;
+}
+
+// The next panel, a row in each break. Where rows are near each other, the first of a few tiles does as well (first_tile_copies).
+void choose_placing(ContractionPlan& p, const Target& target) {
+  constexpr int64_t steps = 4, many_tiles = 32, spare_registers = 2;
+  const int64_t vectors = p.nr / p.lanes, tiles = tiles_in(p, std::min(p.chunk_rows, p.block_m));
+  const bool rows = p.rhs == OperandForm::AlongFree && p.source_k != 0 && p.batch.empty() && p.vector_n;
+  if (!rows || (p.first_tile_copies && tiles < many_tiles) || std::min(p.N, p.block_n) < 2 * p.nr) return;
+  if (p.mr * vectors + vectors + 1 + spare_registers > target.vector_registers) return;
+  const int64_t breaks = p.finishes_above ? p.breaks : std::min(ceil_div(p.kc, tiles), shortest_block(p) / steps);
+  if (tiles < 2 || 2 * breaks * tiles < p.kc) return;
+  p.places_ahead = true;
+  if (!p.finishes_above) p.breaks = breaks, p.break_steps = steps;
+}
+
+void choose_breaks(ContractionPlan& p, const Contraction& c, const Target& target) {
+  if (p.dot || p.K == 0) return;
+  for (int64_t rows : tile_heights(p))
+    if (sum_copies(rows, p.nr / p.lanes) > 1) return;
+  choose_finishing(p, c, target);
+  choose_placing(p, target);
 }
 
 void place_scratch(ContractionPlan& p, int64_t element) {
@@ -222,7 +243,10 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   if (p.lhs == OperandForm::AlongK) p.lhs_at = take(p.chunk_rows * row);
   if (p.lhs == OperandForm::AlongFree) p.lhs_at = take(kc_rows * p.lhs_k);
   if (p.lhs == OperandForm::TilePanels) p.lhs_at = take(p.chunk_rows / p.mr * p.lhs_panel);
-  if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) p.rhs_at = take(p.nr * kc_rows);
+  if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) {
+    p.rhs_bytes = round_up(p.nr * kc_rows * element, 4 * cache_line);
+    p.rhs_at = take((p.places_ahead ? 2 : 1) * p.rhs_bytes / element);
+  }
   if (p.rhs == OperandForm::AlongK) p.rhs_at = take(p.nr * row);
   if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
   p.sums_at = p.k_blocks > 1 ? take(round_up(p.block_n, p.nr) * p.chunk_rows) : take(p.mr * p.nr);
@@ -313,7 +337,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   choose_lhs(p, contraction.lhs, element);
   p.panels > 0 ? use_panels(p) : choose_rhs(p, contraction.rhs);
   if (!p.dot) choose_streams(p, contraction, target);
-  choose_overlap(p, contraction, target);
+  choose_breaks(p, contraction, target);
   place_scratch(p, element);
   return p;
 }

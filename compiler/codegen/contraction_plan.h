@@ -53,14 +53,16 @@ struct ContractionPlan {
   // too short a run for the processor's own prefetching. Asked for while the sums are computed, they arrive in time. `table` holds
   // the addresses of one tile's lines, of which each step of k takes `asks`.
   std::vector<Access> streams;
-  // Where registers are left, the epilogue of a tile is done in the breaks of the next (contraction_overlap.h): steps of k between two
-  // vectors of it. 0: right behind the tile.
-  int64_t overlap = 0;
   int asks = 0;
   int64_t table = 0;
 
+  // Where registers are left, the loop of a tile has breaks: so many, each before so many steps of k. In them the tile above gets its
+  // epilogue, and rows of the next panel of the right operand are put in place (contraction_overlap.h).
+  int64_t breaks = 0, break_steps = 0;
+  bool finishes_above = false, places_ahead = false;
+
   // Byte offsets of the parts of the scratch.
-  int64_t table_at = 0, lhs_at = 0, rhs_at = 0, temp_at = 0, sums_at = 0, bytes = 0;
+  int64_t table_at = 0, lhs_at = 0, rhs_at = 0, rhs_bytes = 0, temp_at = 0, sums_at = 0, bytes = 0;
 };
 
 // Only for F32 and F64.

@@ -11,7 +11,7 @@ namespace {
 
 class TileEmitter {
  public:
-  TileEmitter(llvm::Module& module, const TileShape& shape, TileBreaks* breaks, const std::string& name)
+  TileEmitter(llvm::Module& module, const TileShape& shape, const TileBreaks& breaks, const std::string& name)
       : shape_(shape), breaks_(breaks), vectors_(static_cast<int>(shape.width / shape.lanes)), builder_(module.getContext()) {
     auto& b = builder_;
     element_ = shape.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
@@ -20,7 +20,9 @@ class TileEmitter {
     if (shape.asks > 0) parameters.push_back(b.getPtrTy());
     if (copies_rhs()) parameters.push_back(b.getPtrTy());
     own_parameters_ = static_cast<unsigned>(parameters.size());
-    if (breaks) parameters.insert(parameters.end(), breaks->parameters.begin(), breaks->parameters.end());
+    for (const TileWork* work : breaks.work) {
+      for (llvm::Type* type : work->parameters(b)) parameters.push_back(type);
+    }
     auto* type = llvm::FunctionType::get(b.getVoidTy(), parameters, false);
     function_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
     for (unsigned i = 0; i < own_parameters_; ++i)
@@ -32,13 +34,17 @@ class TileEmitter {
 
   llvm::Function* emit() {
     auto& b = builder_;
-    auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 || breaks_ ? nullptr : block("done");
+    auto *entry = block("entry"), *loop = block("k"), *done = copies_ > 1 || has_breaks() ? nullptr : block("done");
     b.SetInsertPoint(entry);
-    if (breaks_) breaks_->enter(b, *function_, own_parameters_);
+    unsigned parameter = own_parameters_;
+    for (TileWork* work : breaks_.work) {
+      work->enter(b, *function_, parameter);
+      parameter += static_cast<unsigned>(work->parameters(b).size());
+    }
     const Cursor start{function_->getArg(0), function_->getArg(1), copies_rhs() ? function_->getArg(shape_.asks > 0 ? 5 : 4) : nullptr, initial_sums()};
     auto* k = function_->getArg(3);
-    if (breaks_) {
-      emit_breaks(entry, loop, start);
+    if (has_breaks()) {
+      emit_breaks(entry, loop, start, k);
     } else if (copies_ == 1) {
       b.CreateBr(loop);
       const Cursor end = emit_loop(loop, entry, start, k, 1, done);
@@ -59,6 +65,7 @@ class TileEmitter {
   };
 
   llvm::BasicBlock* block(const char* name) { return llvm::BasicBlock::Create(builder_.getContext(), name, function_); }
+  bool has_breaks() const { return !breaks_.work.empty(); }
   bool copies_rhs() const { return shape_.copy_row != 0; }
   size_t tile_size() const { return static_cast<size_t>(shape_.rows * vectors_); }
   llvm::Value* at(llvm::Value* base, int64_t index) { return index == 0 ? base : builder_.CreateConstGEP1_64(element_, base, static_cast<uint64_t>(index)); }
@@ -88,19 +95,18 @@ class TileEmitter {
   }
 
   // Breaks, each with some steps behind it, then the rest of k.
-  void emit_breaks(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Cursor& start) {
+  void emit_breaks(llvm::BasicBlock* entry, llvm::BasicBlock* loop, const Cursor& start, llvm::Value* k) {
     auto& b = builder_;
-    auto* between = block("between");
+    auto *between = block("between"), *rest = block("rest"), *done = block("done");
     b.CreateBr(loop);
-    Cursor end = emit_loop(loop, entry, start, b.getInt64(static_cast<uint64_t>(breaks_->count)), static_cast<int>(breaks_->steps), between, breaks_);
+    const Cursor middle = emit_loop(loop, entry, start, b.getInt64(static_cast<uint64_t>(breaks_.count)), static_cast<int>(breaks_.steps), between, true);
     b.SetInsertPoint(between);
-    if (const int64_t rest = breaks_->k - breaks_->count * breaks_->steps; rest > 0) {
-      auto *loop_of_rest = block("rest"), *done = block("done");
-      b.CreateBr(loop_of_rest);
-      end = emit_loop(loop_of_rest, between, end, b.getInt64(static_cast<uint64_t>(rest)), 1, done);
-      b.SetInsertPoint(done);
-    }
-    store_sums(end.sums);
+    const int64_t taken = breaks_.count * breaks_.steps;
+    auto* left = breaks_.k > 0 ? b.getInt64(static_cast<uint64_t>(breaks_.k - taken)) : b.CreateSub(k, b.getInt64(static_cast<uint64_t>(taken)));
+    b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), rest, done);
+    const Cursor last = emit_loop(rest, between, middle, left, 1, done);
+    b.SetInsertPoint(done);
+    store_sums(join(between, middle, rest, last).sums);
   }
 
   llvm::Value* load_rhs(llvm::Value* rhs, int64_t k, int v) {
@@ -133,11 +139,12 @@ class TileEmitter {
     constexpr int64_t rows_ahead = 32, line = 64;
     const int64_t bytes = static_cast<int64_t>(byte_size(shape_.element));
     for (int64_t column = 0; column < shape_.valid; column += line / bytes) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + column), false);
+    if (shape_.rhs_k * bytes % line != 0) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + shape_.valid - 1), false);  // a row may begin inside of a line
   }
 
   // One trip takes `steps` values of k, each into its own copy of the sums where there are several. `count`: of k, or of breaks.
   Cursor emit_loop(llvm::BasicBlock* loop, llvm::BasicBlock* before, const Cursor& start, llvm::Value* count, int steps, llvm::BasicBlock* after,
-                   TileBreaks* breaks = nullptr) {
+                   bool breaks = false) {
     auto& b = builder_;
     b.SetInsertPoint(loop);
     auto phi = [&](llvm::Value* from) {
@@ -149,7 +156,9 @@ class TileEmitter {
     auto *lhs = phi(start.lhs), *rhs = phi(start.rhs), *copy = copies_rhs() ? phi(start.copy) : nullptr;
     std::vector<llvm::PHINode*> sums;
     for (llvm::Value* s : start.sums) sums.push_back(phi(s));
-    if (breaks) breaks->emit(b, turn);
+    if (breaks) {
+      for (TileWork* work : breaks_.work) work->emit(b, turn);
+    }
     Cursor next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
     for (int step = 0; step < steps; ++step) {
       ask_from_table(turn, step);
@@ -210,7 +219,7 @@ class TileEmitter {
   }
 
   const TileShape shape_;
-  TileBreaks* const breaks_;
+  const TileBreaks breaks_;
   const int vectors_;
   unsigned own_parameters_ = 0;
   int copies_ = 1;  // a power of two
@@ -222,13 +231,14 @@ class TileEmitter {
 
 }  // namespace
 
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& s, TileBreaks* breaks) {
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& s, const TileBreaks& breaks) {
   const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);
   std::string name = fmt::format("tile.{}.{}x{}.lhs{}_{}.rhs{}.sums{}{}", gradc::name(s.element), s.rows, columns, s.lhs_row, s.lhs_k, s.rhs_k, s.sums_row,
                                  s.adds ? ".adds" : "");
   if (s.asks > 0) name += fmt::format(".asks{}of{}", s.asks, s.table);
   if (s.copy_row != 0) name += fmt::format(".copy{}", s.copy_row);
-  if (breaks) name += '.' + breaks->name;
+  if (!breaks.work.empty()) name += fmt::format(".breaks{}x{}of{}", breaks.count, breaks.steps, breaks.k);
+  for (const TileWork* work : breaks.work) name += '.' + work->name();
   if (llvm::Function* known = module.getFunction(name)) return known;
   return TileEmitter(module, s, breaks, name).emit();
 }

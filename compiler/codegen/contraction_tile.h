@@ -20,21 +20,28 @@ struct TileShape {
   int64_t copy_row = 0;      // not 0: what is read of rhs is stored too, into rows of that length; columns beyond `valid` as zeros
 };
 
-// Other work in the breaks of a tile: the processor does it beside the multiply-adds that follow.
-class TileBreaks {
+// Work done in the breaks of a tile: the processor does it beside the multiply-adds that follow.
+class TileWork {
  public:
-  virtual ~TileBreaks() = default;
-  int64_t count = 0, steps = 1;          // so many breaks, each before so many steps of k
-  int64_t k = 0;                         // steps of every sum, at least count * steps
-  std::string name;                      // of its own in the module
-  std::vector<llvm::Type*> parameters;   // of the tile, behind those it has itself
-  // Where the tile begins; its own arguments from `first` on.
+  virtual ~TileWork() = default;
+  // Of a tile with this work in it.
+  virtual std::string name() const = 0;
+  // Of the tile, behind those that it has itself.
+  virtual std::vector<llvm::Type*> parameters(Builder& builder) const = 0;
+  // Where the tile begins; `first`: number of the first of these parameters.
   virtual void enter(Builder& builder, llvm::Function& tile, unsigned first) = 0;
+  // In one of the breaks.
   virtual void emit(Builder& builder, llvm::Value* number) = 0;
+};
+
+struct TileBreaks {
+  int64_t count = 0, steps = 1;  // so many breaks, each before so many steps of k
+  int64_t k = 0;                 // steps of every sum, 0 where they differ; never fewer than count * steps
+  std::vector<TileWork*> work;
 };
 
 // void tile(ptr lhs, ptr rhs, ptr sums, i64 k [, ptr table] [, ptr copy]): sums (+)= lhs * rhs over k > 0 steps, in order of k.
 // Bodies of one module share the tiles they have in common.
-llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, TileBreaks* breaks = nullptr);
+llvm::Function* emit_tile(llvm::Module& module, const TileShape& shape, const TileBreaks& breaks = {});
 
 }  // namespace gradc

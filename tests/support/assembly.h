@@ -59,4 +59,15 @@ inline std::set<std::string> sums_of(const Lines& lines) {
 
 inline size_t stack_accesses(const AssemblyLoop& loop) { return count(loop.lines, "%rsp") + (loop.framed ? count(loop.lines, "%rbp") : 0); }
 
+// A sum that is stored and loaded again for each step costs more than its multiply-add, and so does an address in a loop of one step. What a
+// break reads of its addresses may be in memory: next to sixty-four multiply-adds and more that is nothing.
+inline bool keeps_registers(const AssemblyLoop& loop) {
+  if (loop.function.find(".breaks") == std::string::npos) return stack_accesses(loop) == 0;
+  for (const std::string& l : loop.lines) {
+    const bool vector = l.find("%xmm") != std::string::npos || l.find("%ymm") != std::string::npos || l.find("%zmm") != std::string::npos;
+    if (vector && (l.find("(%rsp") != std::string::npos || (loop.framed && l.find("(%rbp") != std::string::npos))) return false;
+  }
+  return stack_accesses(loop) * 8 <= count(loop.lines, "\tvfmadd");
+}
+
 }  // namespace gradc::test

@@ -13,6 +13,11 @@ namespace gradc::test {
 
 inline Type vector_type(Element element, int64_t count) { return {element, {{count, {}}}}; }
 
+// Of product_body, without batch.
+inline std::vector<Type> product_slots(const ProductShape& s) {
+  return {vector_type(s.element, s.m * s.k), vector_type(s.element, s.k * s.n), vector_type(s.element, s.m * s.n)};
+}
+
 inline Tensor numbers(const Type& type, uint64_t seed) {
   Tensor t = Tensor::zeros(type);
   for (int64_t i = 0; i < type.count(); ++i) {
