@@ -13,6 +13,8 @@ bool has_access(const Stmt& s) {
   return s.kind == StmtKind::Load || s.kind == StmtKind::Index || s.kind == StmtKind::Random || is_effect(s);
 }
 
+constexpr double most_once = 40;
+
 double cost_of(const Stmt& s) {
   if (s.kind == StmtKind::Random) return 80;
   if (s.kind != StmtKind::Compute) return 1;
@@ -138,8 +140,11 @@ class Planner {
       double cost = 0;
       int reductions = 0;
       for (size_t i = 0; i < nest_.sections.size(); ++i) {
-        cost = std::max(cost, plan_.cost[i]);
-        for (const Stmt& s : nest_.sections[i].stmts) reductions += is_reduction(s);
+        const auto& stmts = nest_.sections[i].stmts;
+        // What is done once for all rows, as the update of a bias, may be longer: it is there again for each register.
+        const bool once = nest_.sections[i].inner.empty() && plan_.cost[i] <= most_once;
+        if (!once) cost = std::max(cost, plan_.cost[i]);
+        reductions += static_cast<int>(std::count_if(stmts.begin(), stmts.end(), is_reduction));
       }
       // Chains of additions down the columns wait for each other: run several columns' side by side.
       int most = reductions == 0 ? 1 : std::max(1, std::min(4, target_.vector_registers / (4 * reductions)));
