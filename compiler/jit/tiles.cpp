@@ -21,18 +21,19 @@ std::string tile_key(const KernelBody& body) {
 
 namespace {
 
-// Whether the epilogue reads arrays of the product's own size that L2 has no room for, as the update of a weight does.
-bool reads_large(const Contraction& c, const Target& target) {
+// Whether the epilogue goes through arrays of the product's own size that L2 has no room for: as the update of a weight does, and as the
+// gradient of one that is kept, whose left operand is stored turned.
+bool touches_large(const Contraction& c, const Target& target) {
+  auto element_by_element = [&](const Stmt& s) {
+    for (size_t d = 0; d < c.dims.size(); ++d)
+      if (c.roles[d] != DimRole::K && c.dims[d].extent > 1 && (s.access.at.strides.empty() || s.access.at.strides[d] == 0)) return false;
+    return true;
+  };
+  bool turned = c.lhs[0].kind == StmtKind::Load;
+  for (size_t d = 0; d < c.dims.size(); ++d) turned &= c.roles[d] != DimRole::K || c.dims[d].extent == 1 || c.lhs[0].access.at.strides[d] > 1;
   std::set<int> slots;
-  for (const Stmt& s : c.epilogue) {
-    if (s.kind != StmtKind::Load) continue;
-    bool element_by_element = true;
-    for (size_t d = 0; d < c.dims.size(); ++d) {
-      const bool along = c.roles[d] != DimRole::K && c.dims[d].extent > 1;
-      element_by_element &= !along || s.access.at.strides[d] != 0;
-    }
-    if (element_by_element) slots.insert(s.access.slot);
-  }
+  for (const Stmt& s : c.epilogue)
+    if ((s.kind == StmtKind::Load || (s.kind == StmtKind::Store && turned)) && element_by_element(s)) slots.insert(s.access.slot);
   const int64_t size = extent(c, DimRole::Batch) * extent(c, DimRole::M) * extent(c, DimRole::N) * static_cast<int64_t>(byte_size(c.element));
   return static_cast<int64_t>(slots.size()) * size > target.l2_bytes / 2;
 }
@@ -50,7 +51,7 @@ std::optional<Tiling> update_tiles(const Contraction& c, const Target& target, i
   constexpr int64_t short_sum = 256, line = 64, blocks_per_thread = 2;
   const auto bytes = static_cast<int64_t>(byte_size(c.element));
   const int64_t n = extent(c, DimRole::N), m = extent(c, DimRole::M), lanes = target.vector_bytes / bytes;
-  if (m < 16 || extent(c, DimRole::K) > short_sum || !reads_large(c, target)) return {};
+  if (m < 16 || extent(c, DimRole::K) > short_sum || !touches_large(c, target)) return {};
   Tiling t = tiling_of(c);
   if (target.vector_registers >= 32 && n >= 4 * lanes) {
     const bool whole_lines = n * bytes % line == 0;

@@ -28,7 +28,7 @@ struct Result {
 
 Result measure(const test::ProductShape& shape, const Target& target, const Tiles& tiles) {
   const double begin = cpu_seconds();
-  const bench::OurProduct product(shape, target, [&](Contraction& form) {
+  const bench::OurProduct product(shape, target, 1, [&](Contraction& form) {
     if (tiles.mr) form.mr = tiles.mr, form.nr = tiles.nr;
     if (tiles.kc) form.kc = tiles.kc;
     if (tiles.block_n) form.block_n = tiles.block_n;

@@ -97,7 +97,7 @@ class Comparison {
   bool measure(const Product& p) {
     const test::ProductShape& s = p.shape;
     const std::vector<float> a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
-    const bench::OurProduct ours(s, target_);
+    const bench::OurProduct ours(s, target_, pool_.threads());
     pool_.reserve_scratch(static_cast<size_t>(std::max<int64_t>(64, ours.scratch_bytes())));
     std::vector<System> systems = systems_;
     systems.insert(systems.begin(), {"ours", [&](const test::ProductShape&, const float* x, const float* y, float* z) {
