@@ -73,6 +73,7 @@ class FloatContraction : ContractionEmitter {
   void emit() {
     emit_tiles();
     if (p_.table > 0) for_loop(b_, i64(0), i64(p_.table), 1, [&](Value* i) { b_.CreateStore(context_.scratch, b_.CreateGEP(b_.getPtrTy(), table(), i)); });
+    if (p_.turned) clear(scratch(p_.sums_at, i64(0)), (p_.turned_at - p_.sums_at) / bytes_);
     for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) { emit_block(block); });
   }
 
@@ -413,16 +414,37 @@ class FloatContraction : ContractionEmitter {
     b_.SetInsertPoint(after);
   }
 
+  // Rows of the tile are columns of the product.
+  void emit_turned_epilogue(Value* first_column, Value* columns, Value* first_row, Value* rows, Value* sums) {
+    const int64_t chunk = std::max<int64_t>(1, 16 / bytes_), length = turned_row(p_);
+    auto* turned = scratch(p_.turned_at, i64(0));
+    for_loop(b_, i64(0), rows, chunk, [&](Value* row) {
+      for (int64_t from = 0; from < length; from += p_.lanes) {
+        auto* in = b_.CreateGEP(element_, sums, b_.CreateAdd(row, i64(from * p_.nr)));
+        transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.nr, b_.CreateGEP(element_, turned, b_.CreateAdd(times(row, length), i64(from))), length);
+      }
+    });
+    for_loop(b_, i64(0), rows, 1, [&](Value* row) {
+      point_.set(p_.n, b_.CreateAdd(first_row, row));
+      emit_row({p_.m, first_column, columns, true, false}, b_.CreateGEP(element_, turned, times(row, length)));
+    });
+  }
+
+  // The epilogue of a row of sums.
+  void emit_row(const Range& range, Value* sums) {
+    for_lanes(range, [&](Value* column, const Lanes& lanes) {
+      point_.set(range.axes, b_.CreateAdd(range.from, column));
+      llvm::Type* type = lanes.width > 1 ? static_cast<llvm::Type*>(vector_) : element_;
+      finish_point(b_.CreateAlignedLoad(type, b_.CreateGEP(element_, sums, column), llvm::Align(static_cast<uint64_t>(bytes_))), lanes);
+    });
+  }
+
   void emit_epilogue(Value* first_row, Value* height, Value* first_column, Value* width, Value* sums) {
+    if (p_.turned) return emit_turned_epilogue(first_row, height, first_column, width, sums);
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     for_loop(b_, i64(0), height, 1, [&](Value* row) {
       point_.set(p_.m, b_.CreateAdd(first_row, row));
-      auto* in = b_.CreateGEP(element_, sums, times(row, p_.nr));
-      for_lanes({p_.n, first_column, width, p_.vector_n && p_.N > 1, whole}, [&](Value* column, const Lanes& lanes) {
-        point_.set(p_.n, b_.CreateAdd(first_column, column));
-        llvm::Type* type = lanes.width > 1 ? static_cast<llvm::Type*>(vector_) : element_;
-        finish_point(b_.CreateAlignedLoad(type, b_.CreateGEP(element_, in, column), llvm::Align(static_cast<uint64_t>(bytes_))), lanes);
-      });
+      emit_row({p_.n, first_column, width, p_.vector_n && p_.N > 1, whole}, b_.CreateGEP(element_, sums, times(row, p_.nr)));
     });
   }
 

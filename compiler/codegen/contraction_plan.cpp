@@ -192,7 +192,7 @@ int64_t shortest_block(const ContractionPlan& p) { return p.K - (p.k_blocks - 1)
 void choose_finishing(ContractionPlan& p, const Contraction& c, const Target& target) {
   constexpr int64_t fewest_steps = 2, most_steps = 4;
   const bool worth = !p.streams.empty() || std::any_of(c.epilogue.begin(), c.epilogue.end(), waits);
-  const bool simple = p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && p.vector_n && p.N >= p.nr;
+  const bool simple = !p.turned && p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && p.vector_n && p.N >= p.nr;
   if (!worth || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
   // With sixteen registers a product leaves none: fewer sums cost it more than its epilogue does.
   const int64_t vectors = p.nr / p.lanes, tile = p.mr * vectors, steps = std::min(most_steps, p.K / tile);
@@ -249,7 +249,9 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   }
   if (p.rhs == OperandForm::AlongK) p.rhs_at = take(p.nr * row);
   if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
-  p.sums_at = p.k_blocks > 1 ? take(round_up(p.block_n, p.nr) * p.chunk_rows) : take(p.mr * p.nr);
+  const int64_t beyond = p.turned ? (turned_row(p) - p.mr) * p.nr : 0;  // rows that are turned with the others, and thrown away
+  p.sums_at = take(beyond + (p.k_blocks > 1 ? round_up(p.block_n, p.nr) * p.chunk_rows : p.mr * p.nr));
+  if (p.turned) p.turned_at = take(p.nr * turned_row(p));
   p.bytes = at;
 }
 
@@ -263,6 +265,18 @@ bool wants_swap(const Contraction& c, const Target& target) {
   const bool fills = size_of(n) <= lanes / 4 && size_of(m) >= lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
   const bool few_dots = size_of(m) <= lanes / 4 && size_of(n) > lanes / 4 && size_of(k) >= lanes && contiguity(c.rhs, k) > contiguity(c.rhs, n);
   return fills || few_dots;
+}
+
+// Vectors of rows beside each other for a product of n columns, each of which has a sum for them: as many as registers allow.
+int64_t vectors_of_rows(const Target& target, int64_t n) { return (target.vector_registers - 1) / (n + 1); }
+
+bool wants_turn(const Contraction& c, const Target& target) {
+  const int64_t lanes = lanes_of(c, target);
+  const Axes m = axes_of(c, DimRole::M), n = axes_of(c, DimRole::N), k = axes_of(c, DimRole::K);
+  const int64_t columns = size_of(n), padded = round_up(columns, lanes);
+  const bool badly = columns > lanes / 4 && 4 * columns <= 3 * padded && vectors_of_rows(target, columns) >= 1;
+  const bool simple = axes_of(c, DimRole::Batch).empty() && m.size() == 1 && n.size() == 1 && c.block_n >= columns;
+  return badly && simple && size_of(m) >= 2 * lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
 }
 
 bool wants_dot(const Contraction& c, const Target& target, int64_t columns) {
@@ -286,13 +300,22 @@ Contraction swap_sides(Contraction c, const Target& target) {
   return c;
 }
 
+Contraction turn_sides(const Contraction& body, const Target& target) {
+  Contraction c = swap_sides(body, target);
+  c.mr = size_of(axes_of(c, DimRole::M));
+  c.nr = vectors_of_rows(target, c.mr) * lanes_of(c, target);
+  return c;
+}
+
 }  // namespace
 
 ContractionPlan plan(const Contraction& body, const Target& target) {
   GRADC_ASSERT(is_float(body.element), "plans are for floating point");
   ContractionPlan p;
   p.swapped = body.panels == 0 && wants_swap(body, target);
-  const Contraction& contraction = p.swapped ? swap_sides(body, target) : body;
+  p.turned = body.panels == 0 && !p.swapped && wants_turn(body, target);
+  const Contraction& contraction = p.turned ? turn_sides(body, target) : p.swapped ? swap_sides(body, target) : body;
+  p.swapped |= p.turned;
   p.batch = axes_of(contraction, DimRole::Batch), p.batches = size_of(p.batch);
   p.m = axes_of(contraction, DimRole::M), p.M = size_of(p.m);
   p.n = axes_of(contraction, DimRole::N), p.N = size_of(p.n);
@@ -341,6 +364,8 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   place_scratch(p, element);
   return p;
 }
+
+int64_t turned_row(const ContractionPlan& p) { return round_up(p.mr, p.lanes); }
 
 int64_t last_length(int64_t size, int64_t block) { return size == 0 ? 0 : (size - 1) % block + 1; }
 

@@ -28,6 +28,9 @@ struct ContractionPlan {
   using Axes = std::vector<Axis>;
   Axes batch, m, n, k;
   bool swapped = false;  // N is too short for vectors, so m is what the body calls N, and lhs what it calls rhs
+  // The product is computed swapped because its columns would fill vectors badly and its rows fill them well, but its epilogue runs along
+  // what the body calls n: sums are turned round in between.
+  bool turned = false;
   int64_t batches = 1, M = 1, N = 1, K = 1;
 
   int lanes = 8;             // of a vector
@@ -62,7 +65,7 @@ struct ContractionPlan {
   bool finishes_above = false, places_ahead = false;
 
   // Byte offsets of the parts of the scratch.
-  int64_t table_at = 0, lhs_at = 0, rhs_at = 0, rhs_bytes = 0, temp_at = 0, sums_at = 0, bytes = 0;
+  int64_t table_at = 0, lhs_at = 0, rhs_at = 0, rhs_bytes = 0, temp_at = 0, sums_at = 0, turned_at = 0, bytes = 0;
 };
 
 // Only for F32 and F64.
@@ -79,5 +82,7 @@ int64_t last_length(int64_t size, int64_t block);
 // Few independent sums would leave the pipeline idle for the latency of fma: a tile keeps so many copies of each over k, a power of two,
 // and adds them at the end.
 int sum_copies(int64_t rows, int64_t vectors);
+// Row length of turned sums.
+int64_t turned_row(const ContractionPlan& p);
 
 }  // namespace gradc

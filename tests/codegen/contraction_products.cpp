@@ -23,6 +23,13 @@ void check_product(const ProductShape& s, const Target& target, int64_t block_m 
   check_body(body, target, {lhs, rhs, vector_type(s.element, s.batch * s.m * s.n)}, s.k);
 }
 
+std::string product_text(const KernelBody& body, const ProductShape& s, const Target& target) {
+  const Type lhs = vector_type(s.element, s.m * s.k), rhs = vector_type(s.element, s.k * s.n), out = vector_type(s.element, s.m * s.n);
+  return llvm_text(test::program_of(body, target, {lhs, rhs, out}));
+}
+
+std::string product_text(const ProductShape& s, const Target& target) { return product_text(test::product_body(s, target), s, target); }
+
 }  // namespace
 
 TEST_CASE("products of all small and odd sizes") {
@@ -41,6 +48,33 @@ TEST_CASE("products with few columns, whose sides are swapped") {
           check_product({.m = 35, .n = n, .k = 37, .transposed_lhs = lhs, .transposed_rhs = rhs}, target);
           check_product({.m = 70, .n = n, .k = 40, .batch = 2, .transposed_lhs = lhs, .transposed_rhs = rhs}, target, 20, 2, 16);
         }
+}
+
+TEST_CASE("products with some columns, computed turned round") {
+  for (const Target& target : test::nest_targets())
+    for (Element e : {Element::F32, Element::F64})
+      for (int64_t n : {3, 5, 6, 9, 10, 12})
+        for (bool rhs : {false, true}) {
+          // Whole vectors of rows and a rest; several blocks of k and of rows; more rows than a chunk.
+          check_product({.m = 96, .n = n, .k = 20, .transposed_lhs = true, .transposed_rhs = rhs, .element = e}, target);
+          check_product({.m = 75, .n = n, .k = 50, .transposed_lhs = true, .transposed_rhs = rhs, .element = e}, target, 40, 256, 16);
+          check_product({.m = 70, .n = n, .k = 40, .batch = 2, .transposed_lhs = true, .transposed_rhs = rhs, .element = e}, target, 20, 2, 16);
+        }
+}
+
+TEST_CASE("a product of ten columns fills vectors with its rows where they lie side by side") {
+  auto tile = [](ProductShape s, const Target& target) {
+    const std::string text = product_text(s, target);
+    const size_t at = text.find("@tile.f32.") + 10;
+    return text.substr(at, text.find('.', at) - at);
+  };
+  std::string error;
+  Target target = *make_target("x86-64-v3", error);
+  CHECK(tile({.m = 512, .n = 10, .k = 128, .transposed_lhs = true}, target) == "10x8");
+  CHECK(tile({.m = 512, .n = 10, .k = 128}, target) != "10x8");
+  target.vector_bytes = 64, target.vector_registers = 32, target.cpu = "x86-64-v4";  // its code is only looked at
+  CHECK(tile({.m = 512, .n = 10, .k = 128, .transposed_lhs = true}, target) == "10x32");
+  CHECK(tile({.m = 512, .n = 15, .k = 128, .transposed_lhs = true}, target) != "15x32");  // fifteen of sixteen lanes are well filled
 }
 
 TEST_CASE("dot products, over several blocks of k and with every rest") {
@@ -85,13 +119,6 @@ TEST_CASE("more rows than a chunk holds") {
   check_product({.m = 90, .n = 40, .k = 50}, target, 1 << 30, 256, 16);
   check_product({.m = 90, .n = 40, .k = 50}, target);
 }
-
-std::string product_text(const KernelBody& body, const ProductShape& s, const Target& target) {
-  const Type lhs = vector_type(s.element, s.m * s.k), rhs = vector_type(s.element, s.k * s.n), out = vector_type(s.element, s.m * s.n);
-  return llvm_text(test::program_of(body, target, {lhs, rhs, out}));
-}
-
-std::string product_text(const ProductShape& s, const Target& target) { return product_text(test::product_body(s, target), s, target); }
 
 TEST_CASE("what an epilogue streams from beyond L2 is asked for before the sums") {
   auto prefetches = [](const ProductShape& s, int64_t l2_bytes) {
