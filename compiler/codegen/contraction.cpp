@@ -6,14 +6,14 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "compiler/codegen/contraction_dot.h"
+#include "compiler/codegen/contraction_emitter.h"
+#include "compiler/codegen/contraction_exact.h"
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/contraction_overlap.h"
 #include "compiler/codegen/contraction_plan.h"
-#include "compiler/codegen/contraction_point.h"
 #include "compiler/codegen/contraction_tile.h"
 #include "compiler/codegen/contraction_transpose.h"
 #include "compiler/codegen/contraction_window.h"
-#include "compiler/support/error.h"
 
 namespace gradc {
 namespace {
@@ -21,48 +21,12 @@ namespace {
 using llvm::Value;
 using Axes = ContractionPlan::Axes;
 
-// What both kinds of contraction share: the grid, and the statements at a point.
-class ContractionEmitter {
- protected:
-  ContractionEmitter(const Contraction& form, BodyContext& context)
-      : form_(form), context_(context), b_(context.builder), statements_(context.statements), point_(context.statements) {
-    for (const Stmt& s : form.epilogue)
-      GRADC_ASSERT(s.kind != StmtKind::Accumulate || s.first.empty(), "a contraction's epilogue runs once per element");
-  }
-
-  Value* i64(int64_t value) { return b_.getInt64(static_cast<uint64_t>(value)); }
-  Value* minimum(Value* a, Value* c) { return b_.CreateSelect(b_.CreateICmpSLT(a, c), a, c); }
-  Value* times(Value* a, int64_t c) { return c == 1 ? a : b_.CreateMul(a, i64(c)); }
-  // Of a choice made by the block: equal constants stay constants.
-  Value* choose(Value* last, int64_t in_last, int64_t otherwise) {
-    return in_last == otherwise ? i64(otherwise) : b_.CreateSelect(last, i64(in_last), i64(otherwise));
-  }
-
-  Value* evaluate(const std::vector<Stmt>& stmts, const Lanes& lanes) {
-    Value* result = statements_.emit(stmts, point_, lanes);
-    statements_.locate(nullptr);
-    return result;
-  }
-
-  void finish_point(Value* sum, const Lanes& lanes) {
-    for (const Stmt& s : form_.epilogue)
-      if (s.kind == StmtKind::Accumulator) statements_.values[static_cast<size_t>(s.value)] = sum;
-    evaluate(form_.epilogue, lanes);
-  }
-
-  const Contraction& form_;
-  BodyContext& context_;
-  Builder& b_;
-  StatementEmitter& statements_;
-  FlatPoint point_;
-};
-
 // Packed, blocked, register-tiled products of floating-point numbers.
 //
 // Per block of the grid: for rows of lhs that fit in cache, for blocks of k: put the rows where the tile reads them; for panels of
 // nr columns: put the panel in place and run the tiles down its rows. The last block of k hands each tile to the epilogue.
 // Sums go through memory between tile and epilogue: it costs a store and a load per nr * kc products and lets the epilogue
-// be emitted once, for any height.
+// be emitted once, for any height, and again in the breaks of a tile where it runs beside the products of the next (contraction_overlap).
 class FloatContraction : ContractionEmitter {
  public:
   FloatContraction(const Contraction& form, BodyContext& context)
@@ -463,64 +427,12 @@ class FloatContraction : ContractionEmitter {
   Value *chunk_row_ = nullptr, *k_from_ = nullptr, *k_count_ = nullptr;
 };
 
-// Products of integers and truth values (or of and): rare, so just right.
-class ExactContraction : ContractionEmitter {
- public:
-  ExactContraction(const Contraction& form, BodyContext& context) : ContractionEmitter(form, context) {}
-
-  void emit() {
-    int64_t m = 1, n = 1;
-    for (size_t d = 0; d < form_.dims.size(); ++d) {
-      Axes& axes = axes_[static_cast<size_t>(form_.roles[d])];
-      axes.push_back({static_cast<int>(d), form_.dims[d].extent});
-      if (form_.roles[d] == DimRole::M) m *= form_.dims[d].extent;
-      if (form_.roles[d] == DimRole::N) n *= form_.dims[d].extent;
-      if (form_.roles[d] == DimRole::K) k_ *= form_.dims[d].extent;
-    }
-    const int64_t block_m = std::clamp<int64_t>(form_.block_m, 1, std::max<int64_t>(m, 1));
-    const int64_t block_n = std::clamp<int64_t>(form_.block_n, 1, std::max<int64_t>(n, 1));
-    const int64_t blocks_m = (m + block_m - 1) / block_m, blocks_n = (n + block_n - 1) / block_n;
-    if (blocks_m * blocks_n == 0) return;
-    for_loop(b_, context_.begin, context_.end, 1, [&](Value* block) {
-      auto* rest = b_.CreateUDiv(block, i64(blocks_m));
-      point_.set(axes(DimRole::Batch), b_.CreateUDiv(rest, i64(blocks_n)));
-      auto* row = times(b_.CreateURem(block, i64(blocks_m)), block_m);
-      auto* column = times(b_.CreateURem(rest, i64(blocks_n)), block_n);
-      for_loop(b_, row, minimum(b_.CreateAdd(row, i64(block_m)), i64(m)), 1, [&](Value* i) {
-        for_loop(b_, column, minimum(b_.CreateAdd(column, i64(block_n)), i64(n)), 1, [&](Value* j) {
-          point_.set(axes(DimRole::M), i);
-          point_.set(axes(DimRole::N), j);
-          finish_point(emit_sum(), Lanes{});
-        });
-      });
-    });
-  }
-
- private:
-  const Axes& axes(DimRole role) const { return axes_[static_cast<size_t>(role)]; }
-
-  Value* emit_sum() {
-    auto* type = statements_.register_type(form_.element);
-    auto* zero = llvm::Constant::getNullValue(type);
-    return for_sum(b_, i64(0), i64(k_), zero, [&](Value* k, Value* sum) {
-      point_.set(axes(DimRole::K), k);
-      Value* lhs = evaluate(form_.lhs, Lanes{});
-      Value* rhs = evaluate(form_.rhs, Lanes{});
-      if (form_.element == Element::Bool) return b_.CreateOr(sum, b_.CreateAnd(lhs, rhs));
-      return b_.CreateAdd(sum, b_.CreateMul(lhs, rhs));
-    });
-  }
-
-  Axes axes_[4];
-  int64_t k_ = 1;
-};
-
 }  // namespace
 
 void emit_contraction(const Contraction& contraction, BodyContext& context) {
   if (auto windows = plan_windows(contraction, context.target)) return emit_window_contraction(contraction, *windows, context);
   if (is_float(contraction.element)) return FloatContraction(contraction, context).emit();
-  ExactContraction(contraction, context).emit();
+  emit_exact_contraction(contraction, context);
 }
 
 int64_t contraction_scratch_bytes(const Contraction& contraction, const Target& target) {

@@ -5,13 +5,11 @@
 #include <map>
 
 #include "compiler/codegen/contraction_dot.h"
+#include "compiler/codegen/rounding.h"
 #include "compiler/support/error.h"
 
 namespace gradc {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 using Axis = ContractionPlan::Axis;
 using Axes = ContractionPlan::Axes;

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "compiler/codegen/rounding.h"
+
 namespace gradc {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 class Planner {
  public:

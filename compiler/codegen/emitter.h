@@ -92,10 +92,10 @@ class StatementEmitter {
   std::map<std::pair<llvm::Value*, int>, llvm::Value*> spread_;
 };
 
-// Everything the code of one body is made of. The forms' emitters start where the builder stands (the entry block, slots loaded)
-// and leave it in the block that returns, without a terminator.
 class LineTable;
 
+// Everything the code of one body is made of. The forms' emitters start where the builder stands (the entry block, slots loaded)
+// and leave it in the block that returns, without a terminator.
 struct BodyContext {
   const KernelBody& body;
   const Target& target;

@@ -4,12 +4,10 @@
 
 #include "compiler/codegen/contraction_plan.h"
 #include "compiler/codegen/contraction_window_plan.h"
+#include "compiler/codegen/rounding.h"
 
 namespace gradc {
 namespace {
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 SumOrder order_of(const WindowPlan& p) {
   return {.lanes = p.lanes, .terms = p.piece_terms, .windows = true, .sums_places = p.windows.sums_places, .piece_axis = p.piece.axis, .piece_length = p.piece.length};
