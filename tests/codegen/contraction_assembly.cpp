@@ -52,3 +52,26 @@ TEST_CASE("the inner loop of a product keeps its sums in registers") {
         if (s.n > 1) CHECK(products >= 8);
       }
 }
+
+TEST_CASE("a step of a product is its multiply-adds, a load for each row and vector of its operands, and little else") {
+  for (const Target& target : fast_targets())
+    for (const ProductShape& shape : std::vector<ProductShape>{{.m = 128, .n = 512, .k = 784}, {.m = 128, .n = 512, .k = 512, .transposed_rhs = true}}) {
+      const auto t = scheduling::choose_tiles(target, shape.element, 1, shape.m, shape.n, shape.k);
+      const int64_t vectors = t.nr * static_cast<int64_t>(byte_size(shape.element)) / target.vector_bytes;
+      size_t loops = 0;
+      for (const test::AssemblyLoop& loop : test::innermost_loops(product_assembly(shape, target))) {
+        const bool other_work = loop.function.find(".copy") != std::string::npos || loop.function.find(".asks") != std::string::npos ||
+                                loop.function.find(".breaks") != std::string::npos;
+        if (!loop.function.starts_with("tile.") || other_work || test::sums_of(loop.lines).size() != static_cast<size_t>(t.mr * vectors)) continue;
+        INFO(target.cpu << ' ' << loop.function);
+        const auto instructions = static_cast<size_t>(std::count_if(loop.lines.begin(), loop.lines.end(), [](const std::string& l) {
+          return l.size() > 1 && l[0] == '\t' && l[1] != '.' && l[1] != '#';
+        }));
+        constexpr size_t control = 5;  // two addresses, a counter, its test, the jump
+        CHECK(instructions <= static_cast<size_t>(t.mr * vectors + t.mr + vectors) + control);
+        ++loops;
+      }
+      INFO(target.cpu << ' ' << shape.m << 'x' << shape.n << 'x' << shape.k);
+      CHECK(loops > 0);
+    }
+}
