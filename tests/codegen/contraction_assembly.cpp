@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "compiler/schedule/build.h"
@@ -67,7 +69,7 @@ TEST_CASE("a step of a product is its multiply-adds, a load for each row and vec
         const auto instructions = static_cast<size_t>(std::count_if(loop.lines.begin(), loop.lines.end(), [](const std::string& l) {
           return l.size() > 1 && l[0] == '\t' && l[1] != '.' && l[1] != '#';
         }));
-        constexpr size_t control = 5;  // two addresses, a counter, its test, the jump
+        constexpr size_t control = 5;  // two addresses, a counter, perhaps its test, the jump
         CHECK(instructions <= static_cast<size_t>(t.mr * vectors + t.mr + vectors) + control);
         ++loops;
       }
