@@ -219,9 +219,7 @@ class FloatContraction : ContractionEmitter {
     if (p_.panels > 0) return {panel_address(from), nullptr};
     if (p_.places_ahead) return {place_rest(column, width), nullptr};
     if (p_.rhs != OperandForm::Direct && !copies_panels_) return {place_panel(from, width, scratch(p_.rhs_at, i64(0))), nullptr};
-    point_.set(p_.k, k_from_);
-    point_.set(p_.n, from);
-    auto* source = point_.address(rhs()[0].access.slot, rhs()[0].access.at);
+    auto* source = panel_source(column);
     return p_.rhs == OperandForm::Direct ? Rhs{source, nullptr} : Rhs{scratch(p_.rhs_at, i64(0)), source};
   }
 

@@ -1,7 +1,6 @@
 #include "compiler/codegen/contraction_overlap.h"
 
 #include <fmt/format.h>
-#include <llvm/IR/Intrinsics.h>
 
 #include "compiler/codegen/contraction_loops.h"
 #include "compiler/codegen/line_table.h"
@@ -11,10 +10,6 @@ namespace gradc {
 using llvm::Value;
 
 namespace {
-
-void ask_for(Builder& b, Value* address, bool to_write) {
-  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(to_write), b.getInt32(3), b.getInt32(1)});
-}
 
 Value* i64(Builder& b, int64_t value) { return b.getInt64(static_cast<uint64_t>(value)); }
 
@@ -36,9 +31,9 @@ void EpilogueBehind::enter(Builder& b, llvm::Function& tile, unsigned first) {
 }
 
 void EpilogueBehind::emit(Builder& b, Value* number) {
-  auto* vectors = b.getInt64(static_cast<uint64_t>(plan_.nr / plan_.lanes));
+  auto* vectors = i64(b, plan_.nr / plan_.lanes);
   auto *in_tile = b.CreateUDiv(number, vectors), *row = b.CreateAdd(row_, in_tile);
-  auto* column = b.CreateAdd(column_, b.CreateMul(b.CreateURem(number, vectors), b.getInt64(static_cast<uint64_t>(plan_.lanes))));
+  auto* column = b.CreateAdd(column_, b.CreateMul(b.CreateURem(number, vectors), i64(b, plan_.lanes)));
   point_->set(plan_.n, column);
   point_->set(plan_.m, row);
   ask(b);
@@ -82,15 +77,14 @@ Value* PanelAhead::at(Builder& b, Value* base, Value* index) const {
 
 // Asks for rows ahead; behind the last, for the first rows of the panel that follows.
 void PanelAhead::emit_row(Builder& b, Value* source, Value* panel, Value* row, Value* end) const {
-  constexpr int64_t rows_ahead = 32, line = 64;
+  constexpr int64_t rows_ahead = 32;
   const auto bytes = static_cast<int64_t>(byte_size(form_.element));
   auto* element = form_.element == Element::F32 ? b.getFloatTy() : b.getDoubleTy();
   auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(plan_.lanes));
   auto *from = at(b, source, b.CreateMul(row, i64(b, plan_.source_k))), *to = at(b, panel, b.CreateMul(row, i64(b, plan_.nr)));
   auto *ahead = b.CreateAdd(row, i64(b, rows_ahead)), *beyond = b.CreateSub(ahead, end), *follows = b.CreateICmpSGE(beyond, i64(b, 0));
   auto* asked = at(b, at(b, source, b.CreateMul(b.CreateSelect(follows, beyond, ahead), i64(b, plan_.source_k))), b.CreateSelect(follows, i64(b, plan_.nr), i64(b, 0)));
-  for (int64_t column = 0; column < plan_.nr; column += line / bytes) ask_for(b, at(b, asked, i64(b, column)), false);
-  if (plan_.source_k * bytes % line != 0) ask_for(b, at(b, asked, i64(b, plan_.nr - 1)), false);  // a row may begin inside of a line
+  ask_for_row(b, element, asked, plan_.nr, plan_.source_k);
   for (int64_t column = 0; column < plan_.nr; column += plan_.lanes) {
     auto* elements = b.CreateAlignedLoad(type, at(b, from, i64(b, column)), llvm::Align(static_cast<uint64_t>(bytes)));
     b.CreateAlignedStore(elements, at(b, to, i64(b, column)), llvm::Align(static_cast<uint64_t>(bytes)));

@@ -119,27 +119,20 @@ class TileEmitter {
     return b.CreateMaskedLoad(vector_, address, align(), llvm::ConstantVector::get(mask), llvm::ConstantAggregateZero::get(vector_));
   }
 
-  void prefetch(llvm::Value* address, bool to_write) {
-    auto& b = builder_;
-    b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(to_write), b.getInt32(3), b.getInt32(1)});
-  }
-
   // One or a few at a time: asked for all at once they would fill the queue of misses and hold up the loads of the tile itself.
   void ask_from_table(llvm::Value* left, int64_t step) {
     auto& b = builder_;
     for (int i = 0; i < shape_.asks; ++i) {
       auto* turn = b.CreateMul(b.CreateSub(left, b.getInt64(static_cast<uint64_t>(step))), b.getInt64(static_cast<uint64_t>(shape_.asks)));
       auto* index = b.CreateAnd(b.CreateSub(turn, b.getInt64(static_cast<uint64_t>(i))), b.getInt64(static_cast<uint64_t>(shape_.table - 1)));
-      prefetch(b.CreateLoad(b.getPtrTy(), b.CreateGEP(b.getPtrTy(), function_->getArg(4), index)), true);
+      ask_for(b, b.CreateLoad(b.getPtrTy(), b.CreateGEP(b.getPtrTy(), function_->getArg(4), index)), true);
     }
   }
 
   // Rows far apart are no stream that the processor would follow by itself.
   void ask_ahead(llvm::Value* rhs, int64_t k) {
-    constexpr int64_t rows_ahead = 32, line = 64;
-    const int64_t bytes = static_cast<int64_t>(byte_size(shape_.element));
-    for (int64_t column = 0; column < shape_.valid; column += line / bytes) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + column), false);
-    if (shape_.rhs_k * bytes % line != 0) prefetch(at(rhs, (k + rows_ahead) * shape_.rhs_k + shape_.valid - 1), false);  // a row may begin inside of a line
+    constexpr int64_t rows_ahead = 32;
+    ask_for_row(builder_, element_, at(rhs, (k + rows_ahead) * shape_.rhs_k), shape_.valid, shape_.rhs_k);
   }
 
   // One trip takes `steps` values of k, each into its own copy of the sums where there are several. `count`: of k, or of breaks.
@@ -161,7 +154,7 @@ class TileEmitter {
     }
     Cursor next{at(lhs, steps * shape_.lhs_k), at(rhs, steps * shape_.rhs_k), copy ? at(copy, steps * shape_.copy_row) : nullptr, Sums(sums.begin(), sums.end())};
     for (int step = 0; step < steps; ++step) {
-      ask_from_table(turn, step);
+      if (shape_.asks > 0) ask_from_table(breaks ? b.CreateSub(function_->getArg(3), b.CreateMul(turn, b.getInt64(static_cast<uint64_t>(steps)))) : turn, step);
       emit_step({lhs, rhs, copy, {}}, step, next.sums);
     }
     auto* next_turn = breaks ? b.CreateAdd(turn, b.getInt64(1)) : b.CreateSub(turn, b.getInt64(static_cast<uint64_t>(steps)));
@@ -230,6 +223,16 @@ class TileEmitter {
 };
 
 }  // namespace
+
+void ask_for(Builder& b, llvm::Value* address, bool to_write) {
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()}, {address, b.getInt32(to_write), b.getInt32(3), b.getInt32(1)});
+}
+
+void ask_for_row(Builder& b, llvm::Type* element, llvm::Value* row, int64_t elements, int64_t apart) {
+  const int64_t line = 64 / static_cast<int64_t>(element->getPrimitiveSizeInBits().getFixedValue() / 8);
+  for (int64_t i = 0; i < elements; i += line) ask_for(b, i == 0 ? row : b.CreateConstGEP1_64(element, row, static_cast<uint64_t>(i)), false);
+  if (apart % line != 0) ask_for(b, b.CreateConstGEP1_64(element, row, static_cast<uint64_t>(elements - 1)), false);
+}
 
 llvm::Function* emit_tile(llvm::Module& module, const TileShape& s, const TileBreaks& breaks) {
   const std::string columns = s.valid < s.width ? fmt::format("{}of{}", s.valid, s.width) : fmt::format("{}", s.width);

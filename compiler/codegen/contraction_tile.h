@@ -20,6 +20,10 @@ struct TileShape {
   int64_t copy_row = 0;      // not 0: what is read of rhs is stored too, into rows of that length; columns beyond `valid` as zeros
 };
 
+void ask_for(Builder& builder, llvm::Value* address, bool to_write);
+// Every line of a row of so many elements. `apart`: elements from one row to the next; where those are no whole lines, a row may begin inside of one.
+void ask_for_row(Builder& builder, llvm::Type* element, llvm::Value* row, int64_t elements, int64_t apart);
+
 // Work done in the breaks of a tile: the processor does it beside the multiply-adds that follow.
 class TileWork {
  public:
