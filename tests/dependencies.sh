@@ -4,7 +4,7 @@
 #   sh tests/dependencies.sh test    that, and what the test suite needs
 set -eu
 build="g++ cmake ninja-build git llvm-19-dev lld-19 libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev libzstd-dev ccache ca-certificates"
-test="$build catch2 libmpfr-dev clang-19 python3 python3-numpy libclang-rt-19-dev dataset-fashion-mnist miscfiles"
+test="$build catch2 libmpfr-dev clang-19 python3 python3-numpy libclang-rt-19-dev dataset-fashion-mnist miscfiles valgrind"
 case "${1:-build}" in
   test) wanted=$test ;;
   *) wanted=$build ;;

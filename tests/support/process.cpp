@@ -23,7 +23,7 @@ void child(const std::vector<std::string>& command, const std::string& directory
   std::vector<char*> argv;
   for (const std::string& a : command) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
-  execv(argv[0], argv.data());
+  execvp(argv[0], argv.data());
   _exit(127);
 }
 
@@ -106,6 +106,12 @@ ProcessResult Workplace::gradc(const std::vector<std::string>& arguments) const 
 
 ProcessResult Workplace::gradc_in_terminal(const std::vector<std::string>& arguments, int columns) const {
   return run_in_terminal(command(arguments), columns, folder_);
+}
+
+ProcessResult Workplace::gradc_under(std::vector<std::string> tool, const std::vector<std::string>& arguments) const {
+  const std::vector<std::string> rest = command(arguments);
+  tool.insert(tool.end(), rest.begin(), rest.end());
+  return run_process(tool, folder_);
 }
 
 void Workplace::write(const std::string& name, const std::string& content) const {

@@ -22,6 +22,8 @@ class Workplace {
   ~Workplace();
   ProcessResult gradc(const std::vector<std::string>& arguments) const;
   ProcessResult gradc_in_terminal(const std::vector<std::string>& arguments, int columns) const;
+  // Run by another program: `tool` is its command line without what it shall run.
+  ProcessResult gradc_under(std::vector<std::string> tool, const std::vector<std::string>& arguments) const;
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   void write(const std::string& name, const std::string& content) const;
   std::string read(const std::string& name) const;
