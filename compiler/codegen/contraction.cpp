@@ -265,6 +265,10 @@ class FloatContraction : ContractionEmitter {
       evaluate_rows(rhs(), k_range(), n, panel, p_.nr);
       return panel;
     }
+    if (p_.rhs == OperandForm::TurnedAlongK) {
+      turn_rows(panel_source(i64(0)), panel);
+      return panel;
+    }
     auto* rows = scratch(p_.temp_at, i64(0));
     evaluate_rows(rhs(), n, k_range(), rows, p_.temp_row);
     auto* padded = whole ? width : b_.CreateAnd(b_.CreateAdd(width, i64(p_.lanes - 1)), i64(-p_.lanes));
@@ -282,6 +286,19 @@ class FloatContraction : ContractionEmitter {
       });
     });
     return panel;
+  }
+
+  // Rows of n become rows of k. The last of them may be turned twice, so that nothing is read beyond a row.
+  void turn_rows(Value* source, Value* panel) {
+    const int64_t chunk = 16 / bytes_;
+    for_loop(b_, i64(0), k_count_, p_.lanes, [&](Value* k) {
+      for (int64_t column = 0; column < p_.N; column += chunk) {
+        const int64_t from = std::min(column, p_.N - chunk);
+        auto* in = b_.CreateGEP(element_, source, b_.CreateAdd(times(k, p_.source_k), i64(from)));
+        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(k, i64(from * p_.rhs_row)));
+        transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.source_k, out, p_.rhs_row);
+      }
+    });
   }
 
   Value* lhs_address(Value* row) {

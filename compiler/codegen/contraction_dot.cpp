@@ -56,7 +56,10 @@ class DotEmitter {
     b_.SetInsertPoint(done);
     const auto all = phis({before.begin(), before.end()}, tail_test);
     for (size_t s = 0; s < all.size(); ++s) all[s]->addIncoming(last[s], tail);
-    store(add_lanes({all.begin(), all.end()}));
+    for (size_t from = 0; from < all.size(); from += static_cast<size_t>(shape_.lanes)) {
+      const size_t end = std::min(all.size(), from + static_cast<size_t>(shape_.lanes));
+      store(add_lanes({all.begin() + static_cast<std::ptrdiff_t>(from), all.begin() + static_cast<std::ptrdiff_t>(end)}), from, end - from);
+    }
     b_.CreateRetVoid();
     return function_;
   }
@@ -82,20 +85,24 @@ class DotEmitter {
     return b_.CreateMaskedLoad(vector_, address, align(), mask, llvm::ConstantAggregateZero::get(vector_));
   }
 
+  // Of the operand with fewer vectors all are held, those of the other are used one after the other.
   Sums step(Value* k, Sums sums, Value* mask) {
-    Sums columns;
-    for (int c = 0; c < shape_.columns; ++c) columns.push_back(load(function_->getArg(1), k, c * shape_.rhs_row, mask));
-    for (int r = 0; r < shape_.rows; ++r) {
-      auto* row = load(function_->getArg(0), k, r * shape_.lhs_row, mask);
-      for (int c = 0; c < shape_.columns; ++c) {
-        Value*& sum = sums[static_cast<size_t>(r * shape_.columns + c)];
-        sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {row, columns[static_cast<size_t>(c)], sum});
+    const bool hold_rows = shape_.rows < shape_.columns;
+    auto row = [&](int r) { return load(function_->getArg(0), k, r * shape_.lhs_row, mask); };
+    auto column = [&](int c) { return load(function_->getArg(1), k, c * shape_.rhs_row, mask); };
+    Sums held;
+    for (int i = 0; i < std::min(shape_.rows, shape_.columns); ++i) held.push_back(hold_rows ? row(i) : column(i));
+    for (int i = 0; i < std::max(shape_.rows, shape_.columns); ++i) {
+      auto* used = hold_rows ? column(i) : row(i);
+      for (size_t h = 0; h < held.size(); ++h) {
+        Value*& sum = hold_rows ? sums[h * static_cast<size_t>(shape_.columns) + static_cast<size_t>(i)] : sums[static_cast<size_t>(i * shape_.columns) + h];
+        sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {hold_rows ? held[h] : used, hold_rows ? used : held[h], sum});
       }
     }
     return sums;
   }
 
-  // Adds the lanes of every vector; the results are the first lanes, in order. Two vectors of partial sums become one by adding the
+  // Adds the lanes of every vector, of which there are no more than lanes; the results are the first lanes, in order. Two vectors of partial sums become one by adding the
   // lower halves of their groups of lanes to the upper ones: a tree over the vectors, then over what is left in each group.
   Value* add_lanes(Sums sums) {
     sums.resize(std::bit_ceil(sums.size()), llvm::ConstantAggregateZero::get(vector_));
@@ -136,10 +143,10 @@ class DotEmitter {
     return b_.CreateFAdd(b_.CreateShuffleVector(a, c, lower), b_.CreateShuffleVector(a, c, upper));
   }
 
-  void store(Value* sums) {
+  void store(Value* sums, size_t first, size_t count) {
     llvm::SmallVector<llvm::Constant*, 16> valid;
-    for (int lane = 0; lane < shape_.lanes; ++lane) valid.push_back(b_.getInt1(lane < shape_.rows * shape_.columns));
-    Value *mask = llvm::ConstantVector::get(valid), *to = function_->getArg(2);
+    for (size_t lane = 0; lane < static_cast<size_t>(shape_.lanes); ++lane) valid.push_back(b_.getInt1(lane < count));
+    Value *mask = llvm::ConstantVector::get(valid), *to = b_.CreateConstGEP1_64(element_, function_->getArg(2), first);
     if (shape_.adds) sums = b_.CreateFAdd(b_.CreateMaskedLoad(vector_, to, align(), mask, llvm::ConstantAggregateZero::get(vector_)), sums);
     b_.CreateMaskedStore(sums, to, align(), mask);
   }

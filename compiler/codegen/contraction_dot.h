@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <llvm/IR/Module.h>
 
 #include "compiler/graph/type.h"
@@ -11,13 +13,16 @@ namespace gradc {
 struct DotShape {
   Element element = Element::F32;
   int lanes = 8;                    // of a vector
-  int rows = 8, columns = 1;        // rows * columns <= lanes
+  int rows = 8, columns = 1;        // rows * columns vectors are held in registers
   int64_t lhs_row = 0, rhs_row = 0; // strides in elements; both have k contiguous
   bool adds = false;                // to the sums already in memory; else starts from zero
 };
 
-// Most rows that keep all sums of a tile in one vector.
-inline int most_dot_rows(int lanes, int64_t columns) { return static_cast<int>(lanes / columns); }
+// Rows of a tile: with a few columns as many as keep all sums of a tile in one vector; with more, as many as leave registers for the
+// elements of both operands.
+inline int64_t dot_rows(int64_t lanes, int64_t registers, int64_t columns) {
+  return columns <= lanes / 4 ? lanes / columns : std::max<int64_t>(1, (registers - 1) / (columns + 1));
+}
 
 // void dot(ptr lhs, ptr rhs, ptr sums, i64 k): sums[row * columns + column] (+)= the dot product over k > 0 elements. Lanes are added
 // pairwise in halves, so the tree follows from k and the number of lanes.

@@ -99,12 +99,21 @@ void choose_lhs(ContractionPlan& p, const std::vector<Stmt>& stmts, int64_t elem
   p.lhs = along_k ? OperandForm::AlongK : allows_tile_panels(p) ? OperandForm::TilePanels : OperandForm::AlongFree;
 }
 
+// Whether rows of n can be turned where they lie, in whole vectors: 16 bytes of `lanes` rows at a time.
+bool can_turn(const std::vector<Stmt>& rhs, const Axes& n, const Axes& k, int64_t lanes) {
+  const Affine* load = plain(rhs);
+  const int64_t together = 16 / static_cast<int64_t>(byte_size(rhs[0].type));
+  return load && n.size() == 1 && k.size() == 1 && stride(*load, n) == 1 && size_of(n) >= together && size_of(k) % lanes == 0;
+}
+
 void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   const Affine* load = plain(stmts);
   if (p.dot) {
-    const bool in_place = load && p.n.size() <= 1 && p.k.size() <= 1 && stride(*load, p.k) == 1;
-    p.rhs = in_place ? OperandForm::Direct : OperandForm::AlongK;
+    const auto bytes = static_cast<int64_t>(byte_size(stmts[0].type));
+    const bool in_place = load && p.n.size() <= 1 && p.k.size() <= 1 && stride(*load, p.k) == 1 && !collides(stride(*load, p.n) * bytes, p.N);
+    p.rhs = in_place ? OperandForm::Direct : can_turn(stmts, p.n, p.k, p.lanes) ? OperandForm::TurnedAlongK : OperandForm::AlongK;
     if (in_place) p.rhs_row = stride(*load, p.n);
+    if (p.rhs == OperandForm::TurnedAlongK) p.source_k = stride(*load, p.k);
     return;
   }
   const bool along_n = contiguity(stmts, p.n) >= contiguity(stmts, p.k);
@@ -229,7 +238,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   if (p.lhs == OperandForm::AlongK) p.lhs_row = row, p.lhs_k = 1;
   if (p.lhs == OperandForm::AlongFree) p.lhs_row = 1, p.lhs_k = round_up(p.chunk_rows, p.lanes) + pad;
   if (p.lhs == OperandForm::TilePanels) p.lhs_row = 1, p.lhs_k = p.mr, p.lhs_panel = kc_rows * p.mr + pad;
-  if (p.rhs == OperandForm::AlongK) p.rhs_row = row;
+  if (p.rhs == OperandForm::AlongK || p.rhs == OperandForm::TurnedAlongK) p.rhs_row = row;
   p.temp_row = row;
   int64_t at = 0;
   auto take = [&](int64_t elements) {
@@ -245,7 +254,7 @@ void place_scratch(ContractionPlan& p, int64_t element) {
     p.rhs_bytes = round_up(p.nr * kc_rows * element, 4 * cache_line);
     p.rhs_at = take((p.places_ahead ? 2 : 1) * p.rhs_bytes / element);
   }
-  if (p.rhs == OperandForm::AlongK) p.rhs_at = take(p.nr * row);
+  if (p.rhs == OperandForm::AlongK || p.rhs == OperandForm::TurnedAlongK) p.rhs_at = take(p.nr * row);
   if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
   const int64_t beyond = p.turned ? (turned_row(p) - p.mr) * p.nr : 0;  // rows that are turned with the others, and thrown away
   p.sums_at = take(beyond + (p.k_blocks > 1 ? round_up(p.block_n, p.nr) * p.chunk_rows : p.mr * p.nr));
@@ -268,19 +277,32 @@ bool wants_swap(const Contraction& c, const Target& target) {
 // Vectors of rows beside each other for a product of n columns, each of which has a sum for them: as many as registers allow.
 int64_t vectors_of_rows(const Target& target, int64_t n) { return (target.vector_registers - 1) / (n + 1); }
 
+// So many columns, not a few, that a quarter and more of their vectors' lanes are empty.
+bool fills_badly(int64_t columns, int64_t lanes) { return columns > lanes / 4 && 4 * columns <= 3 * round_up(columns, lanes); }
+
 bool wants_turn(const Contraction& c, const Target& target) {
   const int64_t lanes = lanes_of(c, target);
   const Axes m = axes_of(c, DimRole::M), n = axes_of(c, DimRole::N), k = axes_of(c, DimRole::K);
-  const int64_t columns = size_of(n), padded = round_up(columns, lanes);
-  const bool badly = columns > lanes / 4 && 4 * columns <= 3 * padded && vectors_of_rows(target, columns) >= 1;
+  const int64_t columns = size_of(n);
+  const bool badly = fills_badly(columns, lanes) && vectors_of_rows(target, columns) >= 1;
   const bool simple = axes_of(c, DimRole::Batch).empty() && m.size() == 1 && n.size() == 1 && c.block_n >= columns;
   return badly && simple && size_of(m) >= 2 * lanes && contiguity(c.lhs, m) > contiguity(c.lhs, k);
 }
 
+// Dot products have no empty lanes, but adding up those of a sum costs three multiply-adds: that pays for a few columns, and for more of
+// them if sums are long. Turning the right operand must pay too.
 bool wants_dot(const Contraction& c, const Target& target, int64_t columns) {
-  const int64_t lanes = lanes_of(c, target);
-  const Axes m = axes_of(c, DimRole::M), k = axes_of(c, DimRole::K);
-  return columns >= 1 && columns <= lanes / 4 && c.block_n >= columns && size_of(k) >= lanes && contiguity(c.lhs, k) > contiguity(c.lhs, m);
+  constexpr int64_t adding_up = 3, many_rows = 32, one_by_one = 3;
+  const int64_t lanes = lanes_of(c, target), registers = target.vector_registers;
+  const Axes m = axes_of(c, DimRole::M), n = axes_of(c, DimRole::N), k = axes_of(c, DimRole::K);
+  if (columns < 1 || c.block_n < columns || contiguity(c.lhs, k) <= contiguity(c.lhs, m)) return false;
+  if (columns <= lanes / 4) return size_of(k) >= lanes;
+  const bool turned = contiguity(c.rhs, k) <= contiguity(c.rhs, n), cheaply = can_turn(c.rhs, n, k, lanes) || columns <= one_by_one;
+  if (turned && (!cheaply || std::min(size_of(m), c.block_m) < many_rows)) return false;
+  const double filled = static_cast<double>(columns * (size_of(k) + adding_up * lanes)), padded = static_cast<double>(round_up(columns, lanes) * size_of(k));
+  // A tile of one row loads as many vectors as it has sums.
+  const double gain = dot_rows(lanes, registers, columns) > 1 ? 1.1 : 1.2;
+  return fills_badly(columns, lanes) && gain * filled <= padded && columns + 3 <= registers;
 }
 
 Contraction swap_sides(Contraction c, const Target& target) {
@@ -332,14 +354,16 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   // Narrow products have registers left over: more rows a tile hide the latency of fma.
   if (p.nr < contraction.nr) p.mr = std::clamp<int64_t>((target.vector_registers - vectors - 2) / vectors, p.mr, 2 * contraction.mr);
   p.dot = p.panels == 0 && wants_dot(contraction, target, p.N);
-  if (p.dot) p.nr = p.N, p.mr = most_dot_rows(p.lanes, p.N);
+  if (p.dot) p.nr = p.N, p.mr = dot_rows(p.lanes, target.vector_registers, p.N);
   p.mr = std::min(p.mr, std::max<int64_t>(p.M, 1));
 
   p.block_m = std::clamp<int64_t>(contraction.block_m, 1, std::max<int64_t>(p.M, 1));
   p.block_n = std::clamp<int64_t>(contraction.block_n, 1, std::max<int64_t>(p.N, 1));
   p.blocks_m = ceil_div(p.M, p.block_m);
   p.blocks_n = ceil_div(p.N, p.block_n);
-  p.k_blocks = std::max<int64_t>(1, ceil_div(p.K, std::max<int64_t>(contraction.kc, 1)));
+  // All columns of a dot product are read for each few rows: they stay in L1.
+  const int64_t deepest = p.dot ? target.l1_bytes * 3 / 4 / (p.N * element) / p.lanes * p.lanes : contraction.kc;
+  p.k_blocks = std::max<int64_t>(1, ceil_div(p.K, std::max<int64_t>(std::min(contraction.kc, deepest), 1)));
   p.kc = p.k_blocks == 1 ? p.K : std::min(p.K, round_up(ceil_div(p.K, p.k_blocks), 16));
   p.k_blocks = std::max<int64_t>(1, p.kc > 0 ? ceil_div(p.K, p.kc) : 1);
 

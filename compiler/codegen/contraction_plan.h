@@ -14,6 +14,7 @@ enum class OperandForm : uint8_t {
   AlongFree,  // evaluated into scratch, the free dim contiguous (lhs: [k][m]; rhs: a panel [k][nr] at a time)
   TilePanels,  // lhs: evaluated into scratch, the rows of a tile together, [tile][k][mr]: what a tile reads is one run of memory
   Transposed,  // rhs: evaluated row by row with k contiguous, then turned into a panel
+  TurnedAlongK,  // rhs of dot products: in its slot rows of n, which are turned into AlongK
 };
 
 // Everything about a floating-point contraction that is decided before any code is emitted; a function of body and target.

@@ -90,6 +90,36 @@ TEST_CASE("dot products, over several blocks of k and with every rest") {
           }
 }
 
+TEST_CASE("dot products of more columns than a vector's quarter") {
+  for (const Target& target : test::nest_targets())
+    for (Element e : {Element::F32, Element::F64})
+      for (int64_t n : {3, 5, 6, 9, 10, 12})
+        for (int64_t k : {150, 160})
+          for (bool rhs : {false, true}) {
+            // Tiles of every height; several blocks of k, of rows and chunks; a batch.
+            check_product({.m = 37, .n = n, .k = k, .transposed_rhs = rhs, .element = e}, target);
+            check_product({.m = 75, .n = n, .k = k, .batch = 2, .transposed_rhs = rhs, .element = e}, target, 33, 256, 64);
+            Target small = target;
+            small.l2_bytes = 1 << 16;
+            check_product({.m = 90, .n = n, .k = k, .transposed_rhs = rhs, .element = e}, small, 1 << 30, 256, 256);
+          }
+}
+
+TEST_CASE("a product of ten columns runs along k where its rows lie so, sums are long and rows many enough to turn the weight for") {
+  auto is_dot = [](ProductShape s, const Target& target) { return product_text(s, target).find("@dot.f32.") != std::string::npos; };
+  std::string error;
+  Target target = *make_target("x86-64-v3", error);
+  for (int round = 0; round < 2; ++round) {
+    CHECK(product_text({.m = 128, .n = 10, .k = 512}, target).find(round ? "@dot.f32.2x10." : "@dot.f32.1x10.") != std::string::npos);
+    CHECK(is_dot({.m = 8, .n = 10, .k = 512, .transposed_rhs = true}, target));
+    CHECK_FALSE(is_dot({.m = 8, .n = 10, .k = 512}, target));
+    CHECK_FALSE(is_dot({.m = 128, .n = 10, .k = 48}, target));
+    CHECK_FALSE(is_dot({.m = 128, .n = 14, .k = 512}, target));  // well filled
+    CHECK_FALSE(is_dot({.m = 128, .n = 10, .k = 512, .transposed_lhs = true}, target));
+    target.vector_bytes = 64, target.vector_registers = 32, target.cpu = "x86-64-v4";  // its code is only looked at
+  }
+}
+
 TEST_CASE("products in double precision") {
   for (const Target& target : test::nest_targets())
     for (auto [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {7, 10, 3}, {17, 20, 35}, {30, 9, 64}})
@@ -150,7 +180,7 @@ TEST_CASE("sums of few columns are dot products along k") {
     CHECK(product_text({.m = 64, .n = 1, .k = 64}, target).find("@dot.f32.") != std::string::npos);
     CHECK(product_text({.m = 1, .n = 64, .k = 64, .transposed_rhs = true}, target).find("@dot.f32.") != std::string::npos);
     CHECK(product_text({.m = 64, .n = 1, .k = 64, .transposed_lhs = true}, target).find("@dot.f32.") == std::string::npos);
-    CHECK(product_text({.m = 64, .n = 8, .k = 64}, target).find("@dot.f32.") == std::string::npos);
+    CHECK(product_text({.m = 64, .n = 16, .k = 64}, target).find("@dot.f32.") == std::string::npos);
   }
 }
 
