@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include <llvm/Analysis/ValueTracking.h>
+#include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Intrinsics.h>
 
 #include "compiler/codegen/contraction_dot.h"
@@ -71,15 +73,30 @@ class FloatContraction : ContractionEmitter {
         }
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
         TileShape shape{.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .width = width, .valid = width, .lhs_row = p_.lhs_row,
-                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.nr, .adds = p_.k_blocks > 1,
+                        .lhs_k = p_.lhs_k, .rhs_k = p_.rhs_k, .sums_row = p_.stores_sums ? p_.out_row : p_.nr, .adds = p_.k_blocks > 1,
                         .asks = p_.asks, .table = p_.table};
         if (p_.rhs == OperandForm::Direct) shape.valid = columns;
+        if (p_.stores_sums && context_.lines) shape.owner = context_.function->getName();
         tiles_[tile_key(height, columns)] = emit_tile(module, shape, columns == p_.nr ? breaks : TileBreaks{});
         if (!copies_panels_) continue;
         shape.valid = columns, shape.rhs_k = p_.source_k, shape.copy_row = p_.nr;
         copying_tiles_[tile_key(height, columns)] = emit_tile(module, shape);
       }
+    if (p_.stores_sums && context_.lines) {
+      for (const Tiles* tiles : {&tiles_, &copying_tiles_})
+        for (const auto& [key, tile] : *tiles) locate_stores(*tile);
+    }
   }
+
+  // The stores of a tile's sums are the epilogue's statement.
+  void locate_stores(llvm::Function& tile) {
+    auto* scope = context_.lines->add(tile);
+    auto* place = llvm::DILocation::get(b_.getContext(), statements_.line_of(form_.epilogue.back()), 0, scope);
+    for (llvm::Instruction& i : llvm::instructions(tile)) {
+      if (auto* store = llvm::dyn_cast<llvm::StoreInst>(&i); store && llvm::getUnderlyingObject(store->getPointerOperand()) == tile.getArg(2)) store->setDebugLoc(place);
+    }
+  }
+
   int64_t tile_key(int64_t rows, int64_t columns) const { return rows * (p_.nr + 1) + columns; }
 
   Value* scratch(int64_t at, Value* elements) {
@@ -319,7 +336,7 @@ class FloatContraction : ContractionEmitter {
       at = b_.CreateSub(row, chunk_row_);
       at = b_.CreateAdd(times(column, p_.chunk_rows), times(at, p_.nr));
     }
-    auto* sums = scratch(p_.sums_at, at);
+    auto* sums = p_.stores_sums ? out_address(row, column) : scratch(p_.sums_at, at);
     if (p_.asks > 0) if_then(b_, last, [&] { list_streams(b_.CreateAdd(first_row_, row), height, b_.CreateAdd(first_column_, column)); });
     if (p_.K == 0) {
       clear(sums, p_.mr * p_.nr);
@@ -339,9 +356,17 @@ class FloatContraction : ContractionEmitter {
       auto* copies = rhs.source ? first : b_.getFalse();
       if_else(b_, copies, [&] { call_tile(copying_tiles_, height, width, copying); }, [&] { call_tile(tiles_, height, width, arguments); });
     }
+    if (p_.stores_sums) return;
     auto* own = last;  // the epilogue of a whole tile is the next one's to do, where there is one
     if (behind_) own = b_.CreateOr(b_.CreateICmpEQ(tile, last_of_column_), b_.CreateICmpNE(width, i64(p_.nr)));
     if_then(b_, own, [&] { finish_tile(tile, column, width, sums); });
+  }
+
+  Value* out_address(Value* row, Value* column) {
+    point_.set(p_.m, b_.CreateAdd(first_row_, row));
+    point_.set(p_.n, b_.CreateAdd(first_column_, column));
+    const Stmt& store = form_.epilogue.back();
+    return point_.address(store.access.slot, store.access.at);
   }
 
   void finish_tile(Value* tile, Value* column, Value* width, Value* sums) {

@@ -193,6 +193,17 @@ int64_t live_vectors(const std::vector<Stmt>& stmts) {
   return static_cast<int64_t>(most);
 }
 
+// Through scratch memory a sum would be stored and loaded once more.
+void choose_storing(ContractionPlan& p, const Contraction& c) {
+  if (p.dot || p.turned || p.k_blocks != 1 || p.K == 0 || p.m.size() > 1 || p.n.size() != 1 || p.N % p.lanes != 0 || p.block_n % p.lanes != 0) return;
+  if (c.epilogue.size() != 2 || c.epilogue[0].kind != StmtKind::Accumulator || c.epilogue[1].kind != StmtKind::Store) return;
+  const Stmt& store = c.epilogue[1];
+  const Access& a = store.access;
+  if (store.args[0] != c.epilogue[0].value || store.type != c.element || !a.guards.empty() || !a.indirect.empty() || stride(a.at, p.n) != 1) return;
+  p.stores_sums = true;
+  p.out_row = stride(a.at, p.m);
+}
+
 int64_t shortest_block(const ContractionPlan& p) { return p.K - (p.k_blocks - 1) * p.kc; }
 
 // The epilogue of the tile above, a vector in each break.
@@ -200,7 +211,7 @@ void choose_finishing(ContractionPlan& p, const Contraction& c, const Target& ta
   constexpr int64_t fewest_steps = 2, most_steps = 4;
   const bool worth = !p.streams.empty() || std::any_of(c.epilogue.begin(), c.epilogue.end(), waits);
   const bool simple = !p.turned && p.batch.empty() && p.m.size() == 1 && p.n.size() == 1 && p.k_blocks == 1 && p.vector_n && p.N >= p.nr;
-  if (!worth || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
+  if (!worth || p.stores_sums || !simple || !std::all_of(c.epilogue.begin(), c.epilogue.end(), is_short)) return;
   // With sixteen registers a product leaves none: fewer sums cost it more than its epilogue does.
   const int64_t vectors = p.nr / p.lanes, tile = p.mr * vectors, steps = std::min(most_steps, p.K / tile);
   if (tile + vectors + 1 + live_vectors(c.epilogue) > target.vector_registers || steps < fewest_steps) return;
@@ -382,6 +393,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   choose_lhs(p, contraction.lhs, element);
   p.panels > 0 ? use_panels(p) : choose_rhs(p, contraction.rhs);
   if (!p.dot) choose_streams(p, contraction, target);
+  choose_storing(p, contraction);
   choose_breaks(p, contraction, target);
   place_scratch(p, element);
   return p;

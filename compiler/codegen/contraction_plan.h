@@ -60,6 +60,10 @@ struct ContractionPlan {
   int asks = 0;
   int64_t table = 0;
 
+  // The epilogue is nothing but a store of whole vectors, so tiles put their sums where they belong. `out_row` apart.
+  bool stores_sums = false;
+  int64_t out_row = 0;
+
   // Where registers are left, the loop of a tile has breaks: so many, each before so many steps of k. In them the tile above gets its
   // epilogue, and rows of the next panel of the right operand are put in place (contraction_overlap.h).
   int64_t breaks = 0, break_steps = 0;

@@ -242,6 +242,7 @@ llvm::Function* emit_tile(llvm::Module& module, const TileShape& s, const TileBr
   if (s.copy_row != 0) name += fmt::format(".copy{}", s.copy_row);
   if (!breaks.work.empty()) name += fmt::format(".breaks{}x{}of{}", breaks.count, breaks.steps, breaks.k);
   for (const TileWork* work : breaks.work) name += '.' + work->name();
+  if (!s.owner.empty()) name += '.' + s.owner;
   if (llvm::Function* known = module.getFunction(name)) return known;
   return TileEmitter(module, s, breaks, name).emit();
 }

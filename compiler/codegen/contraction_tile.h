@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "compiler/codegen/emitter.h"
 
 namespace gradc {
@@ -17,6 +19,7 @@ struct TileShape {
   bool adds = false;         // to the sums already in memory; else starts from zero
   int asks = 0;              // cache lines asked for at each step of k, from a table of `table` addresses (a power of two), in turn
   int64_t table = 0;
+  std::string owner;         // not empty: the only body that uses the tile
   int64_t copy_row = 0;      // not 0: what is read of rhs is stored too, into rows of that length; columns beyond `valid` as zeros
 };
 

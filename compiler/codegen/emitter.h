@@ -65,6 +65,8 @@ class StatementEmitter {
 
   // Location of the instructions that follow: a statement's, or loop control (null).
   void locate(const Stmt* stmt);
+  // The number that stands for a statement of the body in debug information, from 1.
+  unsigned line_of(const Stmt& stmt) const { return lines_.at(&stmt); }
 
  private:
   llvm::Value* arg(const Stmt& stmt, size_t i, int width) { return spread(values[static_cast<size_t>(stmt.args[i])], width); }

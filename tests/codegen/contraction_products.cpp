@@ -102,6 +102,9 @@ TEST_CASE("dot products of more columns than a vector's quarter") {
             Target small = target;
             small.l2_bytes = 1 << 16;
             check_product({.m = 90, .n = n, .k = k, .transposed_rhs = rhs, .element = e}, small, 1 << 30, 256, 256);
+            // A part of k at a time, so that all columns of it stay in L1.
+            small.l1_bytes = 4096;
+            check_product({.m = 37, .n = n, .k = k, .transposed_rhs = rhs, .element = e}, small);
           }
 }
 
@@ -140,6 +143,7 @@ TEST_CASE("products over several blocks of every dim") {
 
 TEST_CASE("a row length that collides in the cache is copied") {
   check_product({.m = 33, .n = 200, .k = 512}, test::nest_targets().front());
+  for (const Target& target : test::nest_targets()) check_product({.m = 33, .n = 10, .k = 512, .transposed_rhs = true}, target);
   check_product({.m = 512, .n = 200, .k = 12, .transposed_lhs = true}, test::nest_targets().front());
 }
 
@@ -172,6 +176,36 @@ TEST_CASE("the first tile of rows leaves the panel of the right operand behind")
     auto& c = std::get<Contraction>(computed.form);
     c.rhs = {c.rhs[0], compute_stmt(3, ScalarOp::Neg, shape.element, {1, -1, -1}), test::yield_stmt(3, shape.element)};
     CHECK(product_text(computed, shape, target).find(".copy") == std::string::npos);
+  }
+}
+
+TEST_CASE("sums that are the product's result are stored where they belong") {
+  for (const Target& target : test::nest_targets()) {
+    // Several blocks of rows and columns, chunks, a batch, and rows of the result apart; several blocks of k, whose sums wait in memory.
+    for (bool lhs : {false, true}) {
+      check_product({.m = 45, .n = 96, .k = 10, .transposed_lhs = lhs, .transposed_rhs = true}, target);
+      check_product({.m = 45, .n = 96, .k = 40, .batch = 2, .transposed_lhs = lhs}, target, 20, 32, 64);
+      check_product({.m = 45, .n = 96, .k = 40, .batch = 2, .transposed_lhs = lhs}, target, 20, 32, 16);
+    }
+    CHECK(product_text({.m = 64, .n = 96, .k = 40}, target).find(".sums96") != std::string::npos);
+    CHECK(product_text({.m = 64, .n = 98, .k = 40}, target).find(".sums98") == std::string::npos);  // no whole vectors
+    if (target.vector_bytes < 32) continue;  // without multiply-adds registers are others
+    const std::string text = assembly_text(test::program_of(test::product_body({.m = 64, .n = 96, .k = 40}, target), target,
+                                                            {vector_type(Element::F32, 64 * 40), vector_type(Element::F32, 40 * 96), vector_type(Element::F32, 64 * 96)}));
+    // The only stores there are, each with its statement: the sixth, behind lhs, rhs and the accumulator.
+    size_t stores = 0;
+    std::string function, statement;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("tile.")) function = line, statement.clear();
+      if (line.find("# statement") != std::string::npos) statement = line.substr(line.find("# ") + 2);
+      const bool store = line.starts_with("\tvmovups\t%");
+      if (function.find(".sums96.") == std::string::npos || !store || line.find("(%rdx)") == std::string::npos) continue;
+      CHECK(statement == "statement 6");
+      ++stores;
+    }
+    INFO(text);
+    CHECK(stores >= 8);
   }
 }
 
