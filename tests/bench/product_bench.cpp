@@ -94,7 +94,12 @@ class Comparison {
 #endif
   }
 
-  bool measure(const Product& p) {
+  // The first product of a process is not worth printing: threads that have just begun share a processor for a while.
+  bool warm_up(const Product& p) { return measure(p, false); }
+  bool measure(const Product& p) { return measure(p, true); }
+
+ private:
+  bool measure(const Product& p, bool printed) {
     const test::ProductShape& s = p.shape;
     const std::vector<float> a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
     const bench::OurProduct ours(s, target_, pool_.threads());
@@ -111,11 +116,10 @@ class Comparison {
         rates[i].push_back(rate(s, [&] { systems[i].multiply(s, a.data(), b.data(), results[i].data()); }));
       }
     }
-    print(p, systems, rates);
+    if (printed) print(p, systems, rates);
     return agree(p, systems, results);
   }
 
- private:
   // GFLOP/s of the best burst, after a call that wakes threads and fills caches.
   template <class F>
   static double rate(const test::ProductShape& s, F multiply) {
@@ -177,7 +181,7 @@ int main(int argc, char** argv) {
   const auto target = make_target(argc > 3 ? argv[3] : "native", error);
   if (!target) return std::fprintf(stderr, "%s\n", error.c_str()), 2;
   Comparison comparison(*target, threads, rounds);
-  bool right = true;
+  bool right = comparison.warm_up(products().front());
   for (const Product& p : products()) right &= comparison.measure(p);
   return right ? 0 : 1;
 }
