@@ -418,20 +418,27 @@ class FloatContraction : ContractionEmitter {
     b_.SetInsertPoint(after);
   }
 
-  // Rows of the tile are columns of the product.
+  // Rows of the tile are columns of the product. Vectors that reach beyond a row come before what belongs there.
   void emit_turned_epilogue(Value* first_column, Value* columns, Value* first_row, Value* rows, Value* sums) {
-    const int64_t chunk = std::max<int64_t>(1, 16 / bytes_), length = turned_row(p_);
+    const int64_t chunk = std::max<int64_t>(1, 16 / bytes_), length = p_.flat_epilogue ? p_.M : turned_row(p_);
     auto* turned = scratch(p_.turned_at, i64(0));
     for_loop(b_, i64(0), rows, chunk, [&](Value* row) {
-      for (int64_t from = 0; from < length; from += p_.lanes) {
+      for (int64_t from = turned_row(p_) - p_.lanes; from >= 0; from -= p_.lanes) {
         auto* in = b_.CreateGEP(element_, sums, b_.CreateAdd(row, i64(from * p_.nr)));
         transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.nr, b_.CreateGEP(element_, turned, b_.CreateAdd(times(row, length), i64(from))), length);
       }
     });
+    if (p_.flat_epilogue) return emit_flat(p_.n, first_row, rows, p_.m, p_.M, turned);
     for_loop(b_, i64(0), rows, 1, [&](Value* row) {
       point_.set(p_.n, b_.CreateAdd(first_row, row));
       emit_row({p_.m, first_column, columns, true, false}, b_.CreateGEP(element_, turned, times(row, length)));
     });
+  }
+
+  // Rows of sums behind each other, as one.
+  void emit_flat(const Axes& rows, Value* first_row, Value* count, const Axes& columns, int64_t length, Value* sums) {
+    point_.set(rows, first_row);
+    emit_row({columns, i64(0), times(count, length), true, false}, sums);
   }
 
   // The epilogue of a row of sums.
@@ -445,6 +452,7 @@ class FloatContraction : ContractionEmitter {
 
   void emit_epilogue(Value* first_row, Value* height, Value* first_column, Value* width, Value* sums) {
     if (p_.turned) return emit_turned_epilogue(first_row, height, first_column, width, sums);
+    if (p_.flat_epilogue) return emit_flat(p_.m, first_row, height, p_.n, p_.N, sums);
     const bool whole = p_.N % p_.lanes == 0 && p_.block_n % p_.lanes == 0;
     for_loop(b_, i64(0), height, 1, [&](Value* row) {
       point_.set(p_.m, b_.CreateAdd(first_row, row));

@@ -96,14 +96,15 @@ class DotEmitter {
       auto* used = hold_rows ? column(i) : row(i);
       for (size_t h = 0; h < held.size(); ++h) {
         Value*& sum = hold_rows ? sums[h * static_cast<size_t>(shape_.columns) + static_cast<size_t>(i)] : sums[static_cast<size_t>(i * shape_.columns) + h];
-        sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {hold_rows ? held[h] : used, hold_rows ? used : held[h], sum});
+        sum = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector_}, {used, held[h], sum});
       }
     }
     return sums;
   }
 
-  // Adds the lanes of every vector, of which there are no more than lanes; the results are the first lanes, in order. Two vectors of partial sums become one by adding the
-  // lower halves of their groups of lanes to the upper ones: a tree over the vectors, then over what is left in each group.
+  // Adds the lanes of each of up to as many vectors as they have lanes; the results are the first lanes, in order. Two vectors of partial
+  // sums become one by adding the lower halves of their groups of lanes to the upper ones: a tree over the vectors, then over what is left
+  // in each group.
   Value* add_lanes(Sums sums) {
     sums.resize(std::bit_ceil(sums.size()), llvm::ConstantAggregateZero::get(vector_));
     std::vector<std::vector<int>> held;  // by vector, by group: whose partial sums

@@ -193,7 +193,7 @@ int64_t live_vectors(const std::vector<Stmt>& stmts) {
   return static_cast<int64_t>(most);
 }
 
-// Through scratch memory a sum would be stored and loaded once more.
+// Where the epilogue does nothing but store. Through scratch memory a sum would be stored and loaded once more.
 void choose_storing(ContractionPlan& p, const Contraction& c) {
   if (p.dot || p.turned || p.k_blocks != 1 || p.K == 0 || p.m.size() > 1 || p.n.size() != 1 || p.N % p.lanes != 0 || p.block_n % p.lanes != 0) return;
   if (c.epilogue.size() != 2 || c.epilogue[0].kind != StmtKind::Accumulator || c.epilogue[1].kind != StmtKind::Store) return;
@@ -202,6 +202,24 @@ void choose_storing(ContractionPlan& p, const Contraction& c) {
   if (store.args[0] != c.epilogue[0].value || store.type != c.element || !a.guards.empty() || !a.indirect.empty() || stride(a.at, p.n) != 1) return;
   p.stores_sums = true;
   p.out_row = stride(a.at, p.m);
+}
+
+// Whether all that the epilogue touches lies in rows of `columns` with nothing between them, or is the same everywhere.
+bool is_flat(const std::vector<Stmt>& epilogue, const Axes& rows, const Axes& columns) {
+  return std::all_of(epilogue.begin(), epilogue.end(), [&](const Stmt& s) {
+    if (s.kind == StmtKind::Compute || s.kind == StmtKind::Accumulator) return true;
+    if ((s.kind != StmtKind::Load && s.kind != StmtKind::Store) || !s.access.guards.empty() || !s.access.indirect.empty()) return false;
+    const int64_t next = stride(s.access.at, columns), below = stride(s.access.at, rows);
+    return (next == 0 && below == 0 && s.kind == StmtKind::Load) || (next == 1 && below == size_of(columns));
+  });
+}
+
+// Only where rows have sums of their own length: those of dot products and turned ones. Rows of whole vectors gain nothing.
+void choose_flat(ContractionPlan& p, const Contraction& c) {
+  const Axes &rows = p.turned ? p.n : p.m, &columns = p.turned ? p.m : p.n;
+  const int64_t length = size_of(columns);
+  if ((!p.dot && !p.turned) || rows.size() != 1 || columns.size() != 1 || length % p.lanes == 0) return;
+  p.flat_epilogue = is_flat(c.epilogue, rows, columns);
 }
 
 int64_t shortest_block(const ContractionPlan& p) { return p.K - (p.k_blocks - 1) * p.kc; }
@@ -394,6 +412,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   p.panels > 0 ? use_panels(p) : choose_rhs(p, contraction.rhs);
   if (!p.dot) choose_streams(p, contraction, target);
   choose_storing(p, contraction);
+  choose_flat(p, contraction);
   choose_breaks(p, contraction, target);
   place_scratch(p, element);
   return p;

@@ -64,6 +64,10 @@ struct ContractionPlan {
   bool stores_sums = false;
   int64_t out_row = 0;
 
+  // What the epilogue touches lies as the result's rows do, one behind the other: their sums lie so too, and it runs over all of a tile's as
+  // over one row. Vectors are full then, and none overlaps the one that the row above has just stored.
+  bool flat_epilogue = false;
+
   // Where registers are left, the loop of a tile has breaks: so many, each before so many steps of k. In them the tile above gets its
   // epilogue, and rows of the next panel of the right operand are put in place (contraction_overlap.h).
   int64_t breaks = 0, break_steps = 0;

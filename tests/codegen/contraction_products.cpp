@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "compiler/codegen/contraction_plan.h"
 #include "tests/support/contraction_check.h"
 
 using namespace gradc;
@@ -242,6 +243,30 @@ TEST_CASE("prologues on both operands and an epilogue with bias and mask") {
                         load_stmt(7, 4, {0, 1, 0, 0}, e), compute_stmt(8, ScalarOp::Min, e, {6, 7, -1}), store_stmt(2, 8, {0, s.n, 1, 0}, e)};
           check_body(body, target, {vector_type(e, s.m * s.k), vector_type(e, s.k * s.n), vector_type(e, s.m * s.n), vector_type(e, s.n), vector_type(e, s.m)}, s.k);
         }
+}
+
+TEST_CASE("an epilogue over rows that lie one behind the other runs over all of them as over one") {
+  for (const Target& target : test::nest_targets())
+    for (Element e : {Element::F32, Element::F64})
+      for (bool lhs : {false, true})
+        for (int64_t n : {2, 3, 5, 9, 10, 12})
+          for (bool bias : {false, true}) {
+            const ProductShape s{.m = 75, .n = n, .k = 160, .transposed_lhs = lhs, .element = e};
+            KernelBody body = test::product_body(s, target);
+            auto& c = std::get<Contraction>(body.form);
+            c.block_m = 40;
+            body.slots.push_back({e, false});  // 3: a weight, [m, n]
+            body.slots.push_back({e, false});  // 4: the same for all, or a bias [n]
+            body.slots.push_back({e, true});   // 5: the new weight
+            // w = w - sum * b, and the result is its absolute value
+            c.epilogue = {test::accumulator_stmt(4, e), load_stmt(5, 3, {0, n, 1, 0}, e), load_stmt(6, 4, {0, 0, bias ? 1 : 0, 0}, e),
+                          compute_stmt(7, ScalarOp::Mul, e, {4, 6, -1}), compute_stmt(8, ScalarOp::Sub, e, {5, 7, -1}), store_stmt(5, 8, {0, n, 1, 0}, e),
+                          compute_stmt(9, ScalarOp::Abs, e, {8, -1, -1}), store_stmt(2, 9, {0, n, 1, 0}, e)};
+            const ContractionPlan p = plan(c, target);
+            if ((p.dot || p.turned) && n % p.lanes != 0) CHECK(p.flat_epilogue == !bias);
+            if (p.flat_epilogue) CHECK((!bias && (p.dot || p.turned)));
+            check_body(body, target, {vector_type(e, s.m * s.k), vector_type(e, s.k * s.n), vector_type(e, s.m * s.n), vector_type(e, s.m * s.n), vector_type(e, n), vector_type(e, s.m * s.n)}, s.k);
+          }
 }
 
 TEST_CASE("roles of several dims whose strides do not merge") {
