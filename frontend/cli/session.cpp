@@ -1,5 +1,6 @@
 #include "frontend/cli/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -74,7 +75,8 @@ Target chosen_target(const ModelOptions& options, Diagnostics& diagnostics) {
   std::string error;
   if (auto target = make_target(options.cpu, error)) return *target;
   auto& d = diagnostics.report_at(DiagnosticKind::UnknownCpu, "--cpu", options.cpu, error);
-  if (auto close = nearest(options.cpu, known_cpus())) d.note("did you mean '" + *close + "'?");
+  const std::vector<std::string> known = known_cpus();  // of an unknown one the error itself names the nearest
+  if (std::find(known.begin(), known.end(), options.cpu) != known.end()) d.note("'native', the default, is the processor of this machine");
   throw Stop{usage_error};
 }
 

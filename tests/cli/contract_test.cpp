@@ -182,6 +182,16 @@ TEST_CASE("exit codes and streams") {
   CHECK(place.gradc({"train"}).code == 2);
   CHECK(place.gradc({"train", "line.grad", "--dtype", "f16"}).code == 2);
   CHECK(place.gradc({"run", "line.grad", "--cpu", "z80"}).code == 2);
+  const std::string misspelt = place.gradc({"run", "line.grad", "--cpu", "hasvell"}).err;
+  CHECK(misspelt.find("did you mean 'haswell'?") != std::string::npos);
+  CHECK(misspelt.find("note:") == std::string::npos);  // once
+  // No machine has the extensions of both.
+  for (const char* cpu : {"sapphirerapids", "bdver4"}) {
+    const ProcessResult lacking = place.gradc({"run", "line.grad", "--cpu", cpu});
+    if (lacking.err.find("it lacks") == std::string::npos) continue;
+    CHECK(lacking.err.find("did you mean") == std::string::npos);
+    CHECK(lacking.err.find("'native', the default") != std::string::npos);
+  }
   CHECK(place.gradc({"--help"}).code == 0);
   CHECK(place.gradc({"--version"}).out == "gradc 0.1.0\n");
   for (const char* verb : {"train", "run", "inspect", "check", "bench"}) {
