@@ -68,7 +68,7 @@ class FloatContraction : ContractionEmitter {
       for (int64_t columns : widths) {
         if (p_.dot) {
           tiles_[tile_key(height, columns)] = emit_dot_tile(module, {.element = form_.element, .lanes = p_.lanes, .rows = static_cast<int>(height), .columns = static_cast<int>(columns),
-                                                                     .lhs_row = p_.lhs_row, .rhs_row = p_.rhs_row, .adds = p_.k_blocks > 1});
+                                                                     .lhs_row = p_.lhs_row, .rhs_row = p_.rhs_row, .adds = p_.k_blocks > 1, .whole = k_is_whole()});
           continue;
         }
         const int64_t width = (columns + p_.lanes - 1) / p_.lanes * p_.lanes;
@@ -150,10 +150,9 @@ class FloatContraction : ContractionEmitter {
     b_.CreateMemSet(elements, b_.getInt8(0), i64(count * bytes_), llvm::Align(64));
   }
 
-  Range k_range() {
-    const bool whole = p_.K % p_.lanes == 0 && (p_.k_blocks == 1 || p_.kc % p_.lanes == 0);
-    return {p_.k, k_from_, k_count_, p_.vector_k && p_.K > 1, whole};
-  }
+  // Every block of k is so many vectors.
+  bool k_is_whole() const { return p_.K % p_.lanes == 0 && (p_.k_blocks == 1 || p_.kc % p_.lanes == 0); }
+  Range k_range() { return {p_.k, k_from_, k_count_, p_.vector_k && p_.K > 1, k_is_whole()}; }
 
   // Evaluates an operand into rows of scratch memory, vectorised along `columns`. Rows have room for a last whole vector.
   void evaluate_rows(const std::vector<Stmt>& stmts, const Range& rows, const Range& columns, Value* to, int64_t row_length) {
@@ -309,12 +308,12 @@ class FloatContraction : ContractionEmitter {
   void turn_rows(Value* source, Value* panel) {
     const int64_t chunk = 16 / bytes_;
     for_loop(b_, i64(0), k_count_, p_.lanes, [&](Value* k) {
-      for (int64_t column = 0; column < p_.N; column += chunk) {
-        const int64_t from = std::min(column, p_.N - chunk);
-        auto* in = b_.CreateGEP(element_, source, b_.CreateAdd(times(k, p_.source_k), i64(from)));
-        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(k, i64(from * p_.rhs_row)));
+      for_loop(b_, i64(0), i64(p_.N), chunk, [&](Value* column) {
+        auto* from = p_.N % chunk == 0 ? column : minimum(column, i64(p_.N - chunk));
+        auto* in = b_.CreateGEP(element_, source, b_.CreateAdd(times(k, p_.source_k), from));
+        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(k, times(from, p_.rhs_row)));
         transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.source_k, out, p_.rhs_row);
-      }
+      });
     });
   }
 

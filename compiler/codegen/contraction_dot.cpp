@@ -25,41 +25,15 @@ class DotEmitter {
   }
 
   llvm::Function* emit() {
-    auto *entry = block("entry"), *loop = block("k"), *tail_test = block("tail"), *tail = block("rest"), *done = block("done");
+    auto *entry = block("entry"), *loop = block("k"), *after = block("after");
     auto* k = function_->getArg(3);
-    b_.SetInsertPoint(entry);
-    auto* whole = b_.CreateAnd(k, b_.getInt64(~static_cast<uint64_t>(shape_.lanes - 1)));
     const Sums zero(static_cast<size_t>(shape_.rows * shape_.columns), llvm::ConstantAggregateZero::get(vector_));
-    b_.CreateCondBr(b_.CreateICmpSGT(whole, b_.getInt64(0)), loop, tail_test);
-
-    b_.SetInsertPoint(loop);
-    auto* i = b_.CreatePHI(b_.getInt64Ty(), 2);
-    const auto sums = phis(zero, entry);
-    const Sums added = step(i, {sums.begin(), sums.end()}, nullptr);
-    auto* next = b_.CreateAdd(i, b_.getInt64(static_cast<uint64_t>(shape_.lanes)));
-    i->addIncoming(b_.getInt64(0), entry);
-    i->addIncoming(next, loop);
-    for (size_t s = 0; s < sums.size(); ++s) sums[s]->addIncoming(added[s], loop);
-    mark_final_loop(b_.CreateCondBr(b_.CreateICmpSLT(next, whole), loop, tail_test));
-
-    b_.SetInsertPoint(tail_test);
-    const auto before = phis(zero, entry);
-    for (size_t s = 0; s < before.size(); ++s) before[s]->addIncoming(added[s], loop);
-    b_.CreateCondBr(b_.CreateICmpSLT(whole, k), tail, done);
-
-    b_.SetInsertPoint(tail);
-    auto* lane = b_.CreateStepVector(llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(shape_.lanes)));
-    auto* left = b_.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), b_.CreateSub(k, whole));
-    const Sums last = step(whole, {before.begin(), before.end()}, b_.CreateICmpSLT(lane, left));
-    b_.CreateBr(done);
-
-    b_.SetInsertPoint(done);
-    const auto all = phis({before.begin(), before.end()}, tail_test);
-    for (size_t s = 0; s < all.size(); ++s) all[s]->addIncoming(last[s], tail);
-    for (size_t from = 0; from < all.size(); from += static_cast<size_t>(shape_.lanes)) {
-      const size_t end = std::min(all.size(), from + static_cast<size_t>(shape_.lanes));
-      store(add_lanes({all.begin() + static_cast<std::ptrdiff_t>(from), all.begin() + static_cast<std::ptrdiff_t>(end)}), from, end - from);
-    }
+    b_.SetInsertPoint(entry);
+    auto* whole = shape_.whole ? k : b_.CreateAnd(k, b_.getInt64(~static_cast<uint64_t>(shape_.lanes - 1)));
+    shape_.whole ? b_.CreateBr(loop) : b_.CreateCondBr(b_.CreateICmpSGT(whole, b_.getInt64(0)), loop, after);
+    const Sums sums = emit_loop(entry, loop, after, whole, zero);
+    b_.SetInsertPoint(after);
+    store_all(shape_.whole ? sums : emit_rest(entry, loop, after, whole, zero, sums));
     b_.CreateRetVoid();
     return function_;
   }
@@ -77,6 +51,39 @@ class DotEmitter {
       result.back()->addIncoming(v, from);
     }
     return result;
+  }
+
+  // Whole vectors along k.
+  Sums emit_loop(llvm::BasicBlock* entry, llvm::BasicBlock* loop, llvm::BasicBlock* after, Value* whole, const Sums& zero) {
+    b_.SetInsertPoint(loop);
+    auto* i = b_.CreatePHI(b_.getInt64Ty(), 2);
+    const auto sums = phis(zero, entry);
+    const Sums added = step(i, {sums.begin(), sums.end()}, nullptr);
+    auto* next = b_.CreateAdd(i, b_.getInt64(static_cast<uint64_t>(shape_.lanes)));
+    i->addIncoming(b_.getInt64(0), entry);
+    i->addIncoming(next, loop);
+    for (size_t s = 0; s < sums.size(); ++s) sums[s]->addIncoming(added[s], loop);
+    mark_final_loop(b_.CreateCondBr(b_.CreateICmpSLT(next, whole), loop, after));
+    return added;
+  }
+
+  // What is left of k, behind the loop or instead of it.
+  Sums emit_rest(llvm::BasicBlock* entry, llvm::BasicBlock* loop, llvm::BasicBlock* after, Value* whole, const Sums& zero, const Sums& added) {
+    auto *tail = block("rest"), *done = block("done");
+    const auto before = phis(zero, entry);
+    for (size_t s = 0; s < before.size(); ++s) before[s]->addIncoming(added[s], loop);
+    b_.CreateCondBr(b_.CreateICmpSLT(whole, function_->getArg(3)), tail, done);
+
+    b_.SetInsertPoint(tail);
+    auto* lane = b_.CreateStepVector(llvm::FixedVectorType::get(b_.getInt64Ty(), static_cast<unsigned>(shape_.lanes)));
+    auto* left = b_.CreateVectorSplat(static_cast<unsigned>(shape_.lanes), b_.CreateSub(function_->getArg(3), whole));
+    const Sums last = step(whole, {before.begin(), before.end()}, b_.CreateICmpSLT(lane, left));
+    b_.CreateBr(done);
+
+    b_.SetInsertPoint(done);
+    const auto all = phis({before.begin(), before.end()}, after);
+    for (size_t s = 0; s < all.size(); ++s) all[s]->addIncoming(last[s], tail);
+    return {all.begin(), all.end()};
   }
 
   Value* load(Value* base, Value* index, int64_t offset, Value* mask) {
@@ -144,6 +151,14 @@ class DotEmitter {
     return b_.CreateFAdd(b_.CreateShuffleVector(a, c, lower), b_.CreateShuffleVector(a, c, upper));
   }
 
+  // As many sums as a vector has lanes at a time.
+  void store_all(const Sums& sums) {
+    for (size_t from = 0; from < sums.size(); from += static_cast<size_t>(shape_.lanes)) {
+      const size_t end = std::min(sums.size(), from + static_cast<size_t>(shape_.lanes));
+      store(add_lanes({sums.begin() + static_cast<std::ptrdiff_t>(from), sums.begin() + static_cast<std::ptrdiff_t>(end)}), from, end - from);
+    }
+  }
+
   void store(Value* sums, size_t first, size_t count) {
     llvm::SmallVector<llvm::Constant*, 16> valid;
     for (size_t lane = 0; lane < static_cast<size_t>(shape_.lanes); ++lane) valid.push_back(b_.getInt1(lane < count));
@@ -163,7 +178,7 @@ class DotEmitter {
 
 llvm::Function* emit_dot_tile(llvm::Module& module, const DotShape& s) {
   const std::string name =
-      fmt::format("dot.{}.{}x{}.lhs{}.rhs{}{}", gradc::name(s.element), s.rows, s.columns, s.lhs_row, s.rhs_row, s.adds ? ".adds" : "");
+      fmt::format("dot.{}.{}x{}.lhs{}.rhs{}{}", gradc::name(s.element), s.rows, s.columns, s.lhs_row, s.rhs_row, s.adds ? ".adds" : "") + (s.whole ? ".whole" : "");
   if (llvm::Function* known = module.getFunction(name)) return known;
   return DotEmitter(module, s, name).emit();
 }

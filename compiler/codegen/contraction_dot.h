@@ -16,6 +16,7 @@ struct DotShape {
   int rows = 8, columns = 1;        // rows * columns vectors are held in registers
   int64_t lhs_row = 0, rhs_row = 0; // strides in elements; both have k contiguous
   bool adds = false;                // to the sums already in memory; else starts from zero
+  bool whole = false;               // k is always a multiple of lanes
 };
 
 // Rows of a tile: with a few columns as many as keep all sums of a tile in one vector; with more, as many as leave registers for the
