@@ -12,6 +12,9 @@ namespace gradc {
 
 // A fixed set of threads (the caller is one of them) that run the blocks of one kernel after another. Which thread runs a
 // block never changes what the block computes, so results do not depend on the number of threads.
+// Each thread begins with the same part of the blocks every time, so what one kernel leaves in a core's caches is there
+// for the next; one that is done helps the others. A job reaches a worker in one cache line and its end comes back in
+// another: kernels take a few microseconds, a line between two cores a tenth of one.
 // Workers spin for about a millisecond after a job, because waking a sleeping thread costs more than a small kernel.
 class ThreadPool {
  public:
@@ -33,21 +36,29 @@ class ThreadPool {
   struct Free {
     void operator()(void* p) const;
   };
+  // What one thread is told of a job; written by the caller of run() before it raises `job`.
+  struct alignas(64) Share {
+    std::atomic<uint32_t> job{0};
+    int32_t threads = 0;
+    bool divided = false;  // Some shares are more than one chunk.
+    GradcKernelFn kernel = nullptr;
+    void* const* buffers = nullptr;
+    int64_t begin = 0, end = 0, chunk = 1;
+    std::atomic<int64_t> next{0};  // The first chunk is this thread's without asking; others may take what follows.
+    // The last job whose blocks this thread has left to nobody; in a line that only this thread writes.
+    alignas(64) std::atomic<uint32_t> done{0};
+    std::atomic<int> asleep{0};
+  };
   void work(int index);
   void drain(int index);
+  void await(Share& worker);
 
   std::vector<std::thread> workers_;
+  std::vector<Share> shares_;
   std::vector<std::unique_ptr<void, Free>> scratch_;
   size_t scratch_bytes_ = 0;
   int spins_;
-
-  // The current job, published by raising generation_.
-  GradcKernelFn kernel_ = nullptr;
-  void* const* buffers_ = nullptr;
-  int64_t blocks_ = 0, chunk_ = 1;
-  alignas(64) std::atomic<uint32_t> generation_{0};
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
+  uint32_t job_ = 0;
   std::atomic<bool> stop_{false};
 };
 
