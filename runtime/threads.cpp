@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "runtime/processors.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -25,9 +27,11 @@ void ThreadPool::Free::operator()(void* p) const { std::free(p); }
 
 ThreadPool::ThreadPool(int threads) : shares_(static_cast<size_t>(std::max(1, threads))), scratch_(shares_.size()) {
   // With more threads than processors, spinning steals the time of those that work.
-  bool room = static_cast<unsigned>(threads) <= std::max(1u, std::thread::hardware_concurrency());
-  spins_ = room ? 20000 : 0;
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  spins_ = threads <= usable_processors() ? 20000 : 0;
+  for (int i = 1; i < threads; ++i) {
+    workers_.emplace_back([this, i] { work(i); });
+    if (spins_ > 0) leave_processor(workers_.back().native_handle(), current_processor());
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -67,12 +71,13 @@ void ThreadPool::run(GradcKernelFn kernel, void* const* buffers, int64_t blocks)
   if (workers_.empty() || blocks <= 1) return kernel(buffers, 0, blocks, scratch());
   const int active = static_cast<int>(std::min<int64_t>(threads(), blocks));
   ++job_;
+  const int processor = current_processor();
   // A few chunks a thread, so that a thread that is held up by another program does not hold up the rest.
   const int64_t chunk = std::max<int64_t>(1, blocks / (4 * threads()));
   // All are written before any is published: a thread that is done reads the others'.
   for (int i = 0; i < active; ++i) {
     Share& s = shares_[static_cast<size_t>(i)];
-    s.threads = active, s.divided = blocks > chunk * active, s.kernel = kernel, s.buffers = buffers, s.chunk = chunk;
+    s.threads = active, s.processor = processor, s.divided = blocks > chunk * active, s.kernel = kernel, s.buffers = buffers, s.chunk = chunk;
     s.begin = blocks * i / active, s.end = blocks * (i + 1) / active;
     s.next.store(s.begin + chunk, std::memory_order_relaxed);
   }
@@ -111,6 +116,7 @@ void ThreadPool::work(int index) {
     }
     seen = mine.job.load(std::memory_order_acquire);
     if (stop_) return;
+    if (spins_ > 0 && mine.processor == current_processor()) leave_processor(pthread_self(), mine.processor);
     drain(index);
     mine.done.store(seen, std::memory_order_release);
   }

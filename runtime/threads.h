@@ -15,6 +15,8 @@ namespace gradc {
 // Each thread begins with the same part of the blocks every time, so what one kernel leaves in a core's caches is there
 // for the next; one that is done helps the others. A job reaches a worker in one cache line and its end comes back in
 // another: kernels take a few microseconds, a line between two cores a tenth of one.
+// Some systems start a thread on its parent's processor, or put two that wait for each other on one, and leave them there for tens
+// of milliseconds in which a job takes one instead of microseconds: a worker that finds the caller on its processor moves.
 // Workers spin for about a millisecond after a job, because waking a sleeping thread costs more than a small kernel.
 class ThreadPool {
  public:
@@ -39,7 +41,7 @@ class ThreadPool {
   // What one thread is told of a job; written by the caller of run() before it raises `job`.
   struct alignas(64) Share {
     std::atomic<uint32_t> job{0};
-    int32_t threads = 0;
+    int32_t threads = 0, processor = -1;  // How many take part; where the caller runs.
     bool divided = false;  // Some shares are more than one chunk.
     GradcKernelFn kernel = nullptr;
     void* const* buffers = nullptr;
@@ -49,6 +51,7 @@ class ThreadPool {
     alignas(64) std::atomic<uint32_t> done{0};
     std::atomic<int> asleep{0};
   };
+  static_assert(sizeof(Share) == 128, "what is told in one line, what is answered in another");
   void work(int index);
   void drain(int index);
   void await(Share& worker);

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <fstream>
 #include <set>
-#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "frontend/cli/cache.h"
 #include "frontend/syntax/parser.h"
 #include "runtime/files.h"
+#include "runtime/processors.h"
 #include "runtime/terminal.h"
 
 namespace gradc::cli {
@@ -33,13 +33,6 @@ std::map<std::string, std::string> parse_set(const std::vector<std::string>& ent
     }
   }
   return set;
-}
-
-// Processors this process may run on, which taskset and containers restrict.
-int usable_processors() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
 }
 
 // --without: passes and rules of the rewriter, and cutting batches into strips.

@@ -1,6 +1,5 @@
 #include <catch2/catch.hpp>
 
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -17,13 +16,6 @@
 using namespace gradc;
 
 namespace {
-
-// A stand-in for compiled code: buffers[0] counts visits of each block.
-void count_blocks(void* const* buffers, int64_t begin, int64_t end, void* scratch) {
-  auto* visits = static_cast<std::atomic<int>*>(buffers[0]);
-  for (int64_t b = begin; b < end; ++b) visits[b]++;
-  static_cast<char*>(scratch)[0] = 1;  // private memory: a race here would show under the thread sanitizer
-}
 
 // w <- w - 0.1 (w - mean of x); loss = (w - mean x)^2 / 2. Buffers: x[N], w, loss, step.
 template <int N>
@@ -85,19 +77,6 @@ struct Folder {
 };
 
 }  // namespace
-
-TEST_CASE("the pool runs every block once, whatever the number of threads") {
-  for (int threads : {1, 2, 3, 7}) {
-    ThreadPool pool(threads);
-    pool.reserve_scratch(64);
-    for (int64_t blocks : {0, 1, 2, 3, 64, 1000}) {
-      std::vector<std::atomic<int>> visits(1000);
-      void* buffers[] = {visits.data()};
-      for (int round = 0; round < 20; ++round) pool.run(count_blocks, buffers, blocks);
-      for (int64_t b = 0; b < 1000; ++b) REQUIRE(visits[static_cast<size_t>(b)] == (b < blocks ? 20 : 0));
-    }
-  }
-}
 
 TEST_CASE("a permutation is one, and a function of seed and epoch") {
   auto a = permutation(1000, 1, 1);
