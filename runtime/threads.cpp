@@ -21,6 +21,9 @@ void pause() {
 #endif
 }
 
+// Caches fetch ahead as far as the end of a page, also lines that another core is writing.
+constexpr size_t page = 4096;
+
 }  // namespace
 
 void ThreadPool::Free::operator()(void* p) const { std::free(p); }
@@ -45,9 +48,9 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::reserve_scratch(size_t bytes) {
   if (bytes <= scratch_bytes_) return;
-  scratch_bytes_ = (bytes + 63) / 64 * 64;
+  scratch_bytes_ = (bytes + page - 1) / page * page;
   for (auto& s : scratch_) {
-    s.reset(std::aligned_alloc(64, scratch_bytes_));
+    s.reset(std::aligned_alloc(page, scratch_bytes_));
     if (!s) throw std::bad_alloc();
   }
 }

@@ -137,13 +137,31 @@ class FloatContraction : ContractionEmitter {
       auto* last = b_.CreateICmpEQ(k_block, i64(p_.k_blocks - 1));
       k_count_ = choose(last, p_.K - (p_.k_blocks - 1) * p_.kc, p_.kc);
       place_lhs(rows);
+      if (p_.rows_whole) return emit_rows(first_tile, end_tile, last);
       for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
-        auto* width = p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
+        auto* width = panel_width(column);
         first_of_column_ = first_tile, last_of_column_ = b_.CreateSub(end_tile, i64(1));
         const Rhs rhs = place_rhs(column, width);
         for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) { emit_one_tile(tile, column, width, rhs, last, b_.CreateICmpEQ(tile, first_tile)); });
       });
     });
+  }
+
+  // The panels of all columns stay in place, so a row of tiles is finished before the next is begun.
+  void emit_rows(Value* first_tile, Value* end_tile, Value* last) {
+    auto panel = [&](Value* column) { return scratch(p_.rhs_at, times(b_.CreateUDiv(column, i64(p_.nr)), p_.rhs_bytes / bytes_)); };
+    if (!copies_panels_)
+      for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) { place_panel(b_.CreateAdd(first_column_, column), panel_width(column), panel(column)); });
+    for_loop(b_, first_tile, end_tile, 1, [&](Value* tile) {
+      for_loop(b_, i64(0), columns_, p_.nr, [&](Value* column) {
+        const Rhs rhs{panel(column), copies_panels_ ? panel_source(column) : nullptr};
+        emit_one_tile(tile, column, panel_width(column), rhs, last, b_.CreateICmpEQ(tile, first_tile));
+      });
+    });
+  }
+
+  Value* panel_width(Value* column) {
+    return p_.N % p_.nr == 0 && p_.block_n % p_.nr == 0 ? i64(p_.nr) : minimum(i64(p_.nr), b_.CreateSub(columns_, column));
   }
 
   void clear(Value* elements, int64_t count) {
@@ -282,7 +300,11 @@ class FloatContraction : ContractionEmitter {
       return panel;
     }
     if (p_.rhs == OperandForm::TurnedAlongK) {
-      turn_rows(panel_source(i64(0)), panel);
+      turn({panel_source(i64(0)), p_.source_k, k_count_, i64(p_.N)}, p_.N % chunk() == 0, panel, p_.rhs_row);
+      return panel;
+    }
+    if (p_.source_n > 0) {
+      turn({panel_source(b_.CreateSub(from, first_column_)), p_.source_n, width, k_count_}, p_.K % chunk() == 0, panel, p_.nr);
       return panel;
     }
     auto* rows = scratch(p_.temp_at, i64(0));
@@ -293,29 +315,12 @@ class FloatContraction : ContractionEmitter {
       for_loop(b_, width, padded, 1, [&](Value* row) {
         b_.CreateMemSet(b_.CreateGEP(element_, rows, times(row, p_.temp_row)), b_.getInt8(0), times(k_count_, bytes_), llvm::Align(4));
       });
-    const int chunk = static_cast<int>(std::max<int64_t>(1, 16 / bytes_));
-    for_loop(b_, i64(0), padded, p_.lanes, [&](Value* first) {
-      for_loop(b_, i64(0), k_count_, chunk, [&](Value* k) {
-        auto* in = b_.CreateGEP(element_, rows, b_.CreateAdd(times(first, p_.temp_row), k));
-        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(times(k, p_.nr), first));
-        transpose_rows(b_, element_, p_.lanes, chunk, in, p_.temp_row, out, p_.nr);
-      });
-    });
+    turn({rows, p_.temp_row, padded, k_count_}, true, panel, p_.nr);
     return panel;
   }
 
-  // Rows of n become rows of k. The last of them may be turned twice, so that nothing is read beyond a row.
-  void turn_rows(Value* source, Value* panel) {
-    const int64_t chunk = 16 / bytes_;
-    for_loop(b_, i64(0), k_count_, p_.lanes, [&](Value* k) {
-      for_loop(b_, i64(0), i64(p_.N), chunk, [&](Value* column) {
-        auto* from = p_.N % chunk == 0 ? column : minimum(column, i64(p_.N - chunk));
-        auto* in = b_.CreateGEP(element_, source, b_.CreateAdd(times(k, p_.source_k), from));
-        auto* out = b_.CreateGEP(element_, panel, b_.CreateAdd(k, times(from, p_.rhs_row)));
-        transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.source_k, out, p_.rhs_row);
-      });
-    });
-  }
+  int64_t chunk() const { return std::max<int64_t>(1, 16 / bytes_); }
+  void turn(const StoredMatrix& rows, bool padded, Value* out, int64_t out_row) { transpose(b_, element_, p_.lanes, rows, padded, out, out_row); }
 
   Value* lhs_address(Value* row) {
     if (p_.lhs == OperandForm::Direct) {
@@ -419,12 +424,12 @@ class FloatContraction : ContractionEmitter {
 
   // Rows of the tile are columns of the product. Vectors that reach beyond a row come before what belongs there.
   void emit_turned_epilogue(Value* first_column, Value* columns, Value* first_row, Value* rows, Value* sums) {
-    const int64_t chunk = std::max<int64_t>(1, 16 / bytes_), length = p_.flat_epilogue ? p_.M : turned_row(p_);
+    const int64_t length = p_.flat_epilogue ? p_.M : turned_row(p_);
     auto* turned = scratch(p_.turned_at, i64(0));
-    for_loop(b_, i64(0), rows, chunk, [&](Value* row) {
+    for_loop(b_, i64(0), rows, chunk(), [&](Value* row) {
       for (int64_t from = turned_row(p_) - p_.lanes; from >= 0; from -= p_.lanes) {
         auto* in = b_.CreateGEP(element_, sums, b_.CreateAdd(row, i64(from * p_.nr)));
-        transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk), in, p_.nr, b_.CreateGEP(element_, turned, b_.CreateAdd(times(row, length), i64(from))), length);
+        transpose_rows(b_, element_, p_.lanes, static_cast<int>(chunk()), in, p_.nr, b_.CreateGEP(element_, turned, b_.CreateAdd(times(row, length), i64(from))), length);
       }
     });
     if (p_.flat_epilogue) return emit_flat(p_.n, first_row, rows, p_.m, p_.M, turned);

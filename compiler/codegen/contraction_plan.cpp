@@ -128,6 +128,10 @@ void choose_rhs(ContractionPlan& p, const std::vector<Stmt>& stmts) {
   p.first_tile_copies = in_rows && p.source_k * static_cast<int64_t>(byte_size(stmts[0].type)) < page;
   p.rhs = along_n ? OperandForm::AlongFree : OperandForm::Transposed;
   p.rhs_k = p.nr;
+  const auto bytes = static_cast<int64_t>(byte_size(stmts[0].type)), together = 16 / bytes;
+  const bool whole = p.N % p.lanes == 0 && p.block_n % p.lanes == 0 && p.K - (p.k_blocks - 1) * p.kc >= together;
+  const bool in_columns = load && !along_n && p.n.size() == 1 && p.k.size() == 1 && stride(*load, p.k) == 1;
+  if (in_columns && whole) p.source_n = stride(*load, p.n);
 }
 
 constexpr int64_t cache_line = 64;
@@ -259,6 +263,13 @@ void choose_breaks(ContractionPlan& p, const Contraction& c, const Target& targe
   choose_placing(p, target);
 }
 
+// Whether all panels stay in place. Where others have the columns beside, prefetching would run into theirs row by row. With breaks, a tile counts on the one above it being the one before it.
+void choose_order(ContractionPlan& p, int64_t element, const Target& target) {
+  const bool placed = p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed;
+  if (!placed || p.dot || p.k_blocks > 1 || p.breaks > 0 || p.blocks_n > 1 || p.N <= p.nr || p.block_m <= p.mr) return;
+  p.rows_whole = target.stays_in_l1(p.K * round_up(p.N, p.nr) * element);
+}
+
 void place_scratch(ContractionPlan& p, int64_t element) {
   const int64_t pad = cache_line / element, chunk = std::max<int64_t>(1, 16 / element);
   const int64_t kc_rows = round_up(std::max<int64_t>(p.kc, 1), chunk);
@@ -281,10 +292,10 @@ void place_scratch(ContractionPlan& p, int64_t element) {
   if (p.lhs == OperandForm::TilePanels) p.lhs_at = take(p.chunk_rows / p.mr * p.lhs_panel);
   if (p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed) {
     p.rhs_bytes = round_up(p.nr * kc_rows * element, 4 * cache_line);
-    p.rhs_at = take((p.places_ahead ? 2 : 1) * p.rhs_bytes / element);
+    p.rhs_at = take((p.places_ahead ? 2 : p.rows_whole ? ceil_div(p.block_n, p.nr) : 1) * p.rhs_bytes / element);
   }
   if (p.rhs == OperandForm::AlongK || p.rhs == OperandForm::TurnedAlongK) p.rhs_at = take(p.nr * row);
-  if (p.rhs == OperandForm::Transposed) p.temp_at = take(p.nr * row);
+  if (p.rhs == OperandForm::Transposed && p.source_n == 0) p.temp_at = take(p.nr * row);
   const int64_t beyond = p.turned ? (turned_row(p) - p.mr) * p.nr : 0;  // rows that are turned with the others, and thrown away
   p.sums_at = take(beyond + (p.k_blocks > 1 ? round_up(p.block_n, p.nr) * p.chunk_rows : p.mr * p.nr));
   if (p.turned) p.turned_at = take(p.nr * turned_row(p));
@@ -414,6 +425,7 @@ ContractionPlan plan(const Contraction& body, const Target& target) {
   choose_storing(p, contraction);
   choose_flat(p, contraction);
   choose_breaks(p, contraction, target);
+  choose_order(p, element, target);
   place_scratch(p, element);
   return p;
 }

@@ -51,6 +51,10 @@ struct ContractionPlan {
   // there and leave the panel behind for the others: its products hide what fetching it takes.
   bool first_tile_copies = false;
   int64_t source_k = 0;
+  // The panels of all columns fit into L1 beside what a tile reads: tiles follow each other along the rows. The result is written from one end to
+  // the other then; panel by panel, the processor's prefetching runs into the rows of other threads' blocks.
+  bool rows_whole = false;
+  int64_t source_n = 0;            // Transposed: rows of n that far apart are turned where they lie; 0: evaluated first
   int64_t temp_row = 0;            // row length of the transposing buffer
 
   // What the epilogue reads and writes element by element, where that is more than L2 holds: a tile touches a few lines of many rows,

@@ -1,6 +1,9 @@
 #include "compiler/codegen/contraction_transpose.h"
 
+#include <algorithm>
 #include <vector>
+
+#include "compiler/codegen/contraction_loops.h"
 
 namespace gradc {
 namespace {
@@ -48,6 +51,20 @@ void transpose_rows(Builder& b, llvm::Type* element, int lanes, int chunk, Value
   }
   for (int i = 0; i < chunk; ++i)
     b.CreateAlignedStore(v[static_cast<size_t>(i)], b.CreateConstGEP1_64(element, out, static_cast<uint64_t>(i * out_row)), align);
+}
+
+void transpose(Builder& b, llvm::Type* element, int lanes, const StoredMatrix& in, bool padded, Value* out, int64_t out_row) {
+  const int64_t chunk = std::max<int64_t>(1, 16 / static_cast<int64_t>(element->getPrimitiveSizeInBits().getFixedValue() / 8));
+  auto times = [&](Value* v, int64_t factor) { return b.CreateMul(v, b.getInt64(static_cast<uint64_t>(factor))); };
+  auto* last = b.CreateSub(in.columns, b.getInt64(static_cast<uint64_t>(chunk)));
+  for_loop(b, b.getInt64(0), in.rows, lanes, [&](Value* row) {
+    for_loop(b, b.getInt64(0), in.columns, chunk, [&](Value* at) {
+      auto* column = padded ? at : b.CreateSelect(b.CreateICmpSLT(at, last), at, last);
+      auto* from = b.CreateGEP(element, in.at, b.CreateAdd(times(row, in.row), column));
+      auto* to = b.CreateGEP(element, out, b.CreateAdd(times(column, out_row), row));
+      transpose_rows(b, element, lanes, static_cast<int>(chunk), from, in.row, to, out_row);
+    });
+  });
 }
 
 }  // namespace gradc

@@ -307,13 +307,7 @@ class WindowEmitter : WindowCode {
     for_loop(b_, width, end, 1, [&](Value* row) {
       b_.CreateMemSet(offset(rows, times(row, p_.temp_row)), b_.getInt8(0), times(r.count, bytes_), llvm::Align(4));
     });
-    const int chunk = static_cast<int>(std::max<int64_t>(1, 16 / bytes_));
-    for_loop(b_, i64(0), end, p_.lanes, [&](Value* column) {
-      for_loop(b_, i64(0), r.count, chunk, [&](Value* k) {
-        transpose_rows(b_, element_, p_.lanes, chunk, offset(rows, b_.CreateAdd(times(column, p_.temp_row), k)), p_.temp_row,
-                       offset(to, b_.CreateAdd(times(k, p_.nr), column)), p_.nr);
-      });
-    });
+    transpose(b_, element_, p_.lanes, {rows, p_.temp_row, end, r.count}, true, to, p_.nr);
   }
 
   ImagePacker image_;

@@ -24,16 +24,11 @@ namespace {
 // Whether the epilogue goes through arrays of the product's own size that L2 has no room for: as the update of a weight does, and as the
 // gradient of one that is kept, whose left operand is stored turned.
 bool touches_large(const Contraction& c, const Target& target) {
-  auto element_by_element = [&](const Stmt& s) {
-    for (size_t d = 0; d < c.dims.size(); ++d)
-      if (c.roles[d] != DimRole::K && c.dims[d].extent > 1 && (s.access.at.strides.empty() || s.access.at.strides[d] == 0)) return false;
-    return true;
-  };
   bool turned = c.lhs[0].kind == StmtKind::Load;
   for (size_t d = 0; d < c.dims.size(); ++d) turned &= c.roles[d] != DimRole::K || c.dims[d].extent == 1 || c.lhs[0].access.at.strides[d] > 1;
   std::set<int> slots;
   for (const Stmt& s : c.epilogue)
-    if ((s.kind == StmtKind::Load || (s.kind == StmtKind::Store && turned)) && element_by_element(s)) slots.insert(s.access.slot);
+    if ((s.kind == StmtKind::Load || (s.kind == StmtKind::Store && turned)) && element_by_element(c, s)) slots.insert(s.access.slot);
   const int64_t size = extent(c, DimRole::Batch) * extent(c, DimRole::M) * extent(c, DimRole::N) * static_cast<int64_t>(byte_size(c.element));
   return static_cast<int64_t>(slots.size()) * size > target.l2_bytes / 2;
 }
@@ -62,6 +57,15 @@ std::optional<Tiling> update_tiles(const Contraction& c, const Target& target, i
   return t;
 }
 
+// Blocks of rows that share a small right operand each put its panels in place: one thread does it once.
+std::optional<Tiling> one_row_block(const Contraction& c, const Target& target) {
+  const int64_t k = extent(c, DimRole::K);
+  if (c.kc < k || !target.stays_in_l1(k * c.block_n * static_cast<int64_t>(byte_size(c.element)))) return {};
+  Tiling t = tiling_of(c);
+  t.block_m = extent(c, DimRole::M);
+  return t;
+}
+
 }  // namespace
 
 void suit_threads(KernelProgram& program, int threads) {
@@ -70,8 +74,12 @@ void suit_threads(KernelProgram& program, int threads) {
     if (!c || !is_float(c->element)) continue;
     const auto windows = find_windows(*c);
     std::optional<Tiling> other;
-    if (!windows) other = update_tiles(*c, program.target, threads);
-    else if (windows->sums_places && threads == 1) other = one_filter_block(*c, *windows, program.target);
+    if (windows) {
+      if (windows->sums_places && threads == 1) other = one_filter_block(*c, *windows, program.target);
+    } else {
+      other = update_tiles(*c, program.target, threads);
+      if (!other && threads == 1) other = one_row_block(*c, program.target);
+    }
     if (!other || *other == tiling_of(*c)) continue;
     if (auto form = retiled(*c, *other, program.target)) *c = std::move(*form);
   }

@@ -37,11 +37,13 @@ std::vector<RawKernel> build_spread(const BuildInput& in, const Cluster& c);
 // A value, or what lies in `from` where that is given, stored to each buffer of `to`.
 RawKernel build_copy(const BuildInput& in, NodeId node, BufferId from, const std::vector<BufferId>& to);
 
-// Where the blocks and tiles of a contraction of that size end (flattened extents).
+// Where the blocks and tiles of a contraction of that size end (flattened extents). A right operand that stays in L1 is shared by blocks of rows,
+// which lie together in memory. Not where the epilogue `reads_alike`, an array of the result's size (the primal for a mask): that was written in
+// blocks of columns, and each thread finds its own in its cache.
 struct Tiles {
   int64_t mr, nr, kc, block_m, block_n;
 };
-Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k);
+Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t m, int64_t n, int64_t k, bool reads_alike = false);
 // The same for one that reads an image through windows: blocks and tiles end where lines of the image do. Each block of the derivative by a
 // filter copies the whole image, so few of them are made.
 Tiles choose_window_tiles(const Target& target, const Contraction& form, const Windows& windows, int64_t filter_blocks = 6);

@@ -93,6 +93,12 @@ int64_t extent(const Contraction& c, DimRole role) {
   return size;
 }
 
+bool element_by_element(const Contraction& c, const Stmt& s) {
+  for (size_t d = 0; d < c.dims.size(); ++d)
+    if (c.roles[d] != DimRole::K && c.dims[d].extent > 1 && (s.access.at.strides.empty() || s.access.at.strides[d] == 0)) return false;
+  return true;
+}
+
 std::vector<const Stmt*> statements(const KernelBody& body) {
   std::vector<const Stmt*> out;
   auto append = [&](const std::vector<Stmt>& list) {

@@ -233,6 +233,8 @@ struct KernelProgram {
 bool touches_memory(const Stmt& stmt);
 // The product of a contraction's extents of one role.
 int64_t extent(const Contraction& c, DimRole role);
+// Whether a load or store of the epilogue has an element of its own for each result.
+bool element_by_element(const Contraction& c, const Stmt& s);
 // The statements of a body in provenance order.
 std::vector<const Stmt*> statements(const KernelBody& body);
 // How many sites a call of the body has to give.

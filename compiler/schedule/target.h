@@ -13,6 +13,9 @@ struct Target {
   int vector_registers = 16;
   int64_t l1_bytes = 32 << 10;
   int64_t l2_bytes = 512 << 10;
+
+  // What is read again and again beside a stream stays in L1 up to that size.
+  bool stays_in_l1(int64_t bytes) const { return bytes <= l1_bytes * 3 / 4; }
 };
 
 }  // namespace gradc

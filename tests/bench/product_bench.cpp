@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -55,8 +56,22 @@ std::vector<Product> products() {
 using Clock = std::chrono::steady_clock;
 double seconds() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-std::vector<float> numbers(int64_t count, uint64_t seed) {
-  std::vector<float> v(static_cast<size_t>(count));
+// At the beginning of a cache line, as a step's arrays and PyTorch's are; else two threads share lines in the middle of a row.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  Aligned() = default;
+  template <class U>
+  explicit Aligned(const Aligned<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), line)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, line); }
+  bool operator==(const Aligned&) const = default;
+  static constexpr std::align_val_t line{64};
+};
+using Array = std::vector<float, Aligned<float>>;
+
+Array numbers(int64_t count, uint64_t seed) {
+  Array v(static_cast<size_t>(count));
   for (float& x : v) {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     x = static_cast<float>(static_cast<double>(seed >> 40) * 0x1p-23 - 1);
@@ -101,14 +116,14 @@ class Comparison {
  private:
   bool measure(const Product& p, bool printed) {
     const test::ProductShape& s = p.shape;
-    const std::vector<float> a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
+    const Array a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
     const bench::OurProduct ours(s, target_, pool_.threads());
     pool_.reserve_scratch(static_cast<size_t>(std::max<int64_t>(64, ours.scratch_bytes())));
     std::vector<System> systems = systems_;
     systems.insert(systems.begin(), {"ours", [&](const test::ProductShape&, const float* x, const float* y, float* z) {
       ours.run(x, y, z, pool_.scratch(), pool_.threads() > 1 ? &ThreadPool::run_frame : nullptr, &pool_);
     }});
-    std::vector<std::vector<float>> results(systems.size(), std::vector<float>(static_cast<size_t>(s.m * s.n)));
+    std::vector<Array> results(systems.size(), Array(static_cast<size_t>(s.m * s.n)));
     std::vector<std::vector<double>> rates(systems.size());
     for (int round = 0; round < rounds_; ++round) {
       for (size_t i = 0; i < systems.size(); ++i) {
@@ -153,7 +168,7 @@ class Comparison {
   }
 
   // A fast wrong product does not count.
-  static bool agree(const Product& p, const std::vector<System>& systems, const std::vector<std::vector<float>>& results) {
+  static bool agree(const Product& p, const std::vector<System>& systems, const std::vector<Array>& results) {
     const double bound = 1e-5 * std::sqrt(static_cast<double>(p.shape.k)) * 4;
     for (size_t i = 1; i < systems.size(); ++i) {
       for (size_t e = 0; e < results[0].size(); ++e) {

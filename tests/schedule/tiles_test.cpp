@@ -29,6 +29,14 @@ TEST_CASE("blocks of a product share out its columns and keep its rows together"
       CHECK(blocks(t, m, n) <= 64);
       if (m <= 512) CHECK(t.block_m >= m);
     }
+    // A right operand that stays in L1 is shared by blocks of rows.
+    const Tiles thin = choose_tiles(target, Element::F32, 1, 1024, 512, 10);
+    CHECK(thin.block_n >= 512);
+    CHECK(blocks(thin, 1024, 512) == 16);
+    // Unless its epilogue reads what lies in blocks of columns.
+    const Tiles masked = choose_tiles(target, Element::F32, 1, 128, 512, 10, /*reads_alike=*/true);
+    CHECK(masked.block_m >= 128);
+    CHECK(blocks(masked, 128, 512) == 2);
     // Few columns: rows are what there is to share.
     const Tiles narrow = choose_tiles(target, Element::F32, 1, 1 << 17, 16, 144);
     CHECK(blocks(narrow, 1 << 17, 16) >= 32);
