@@ -50,8 +50,8 @@ Tiles choose_window_tiles(const Target& target, const Contraction& form, const W
 // Gives a contraction whose dims and operands are there the one or the other.
 void lay_tiles(const Target& target, Contraction& form);
 
-// What one block of a contraction should have to do at least, in products: four microseconds, where handing it to a waiting thread takes a
-// third of one. And the most blocks that a kernel is cut into.
+// What one block of a contraction should have to do at least, in products: four microseconds. Handing it to a waiting thread takes a fifth
+// of one, and what it reads has to come out of another core's cache. And the most blocks that a kernel is cut into.
 inline constexpr double products_per_block = 2.5e5;
 inline constexpr int64_t most_grid_blocks = 64;
 // Number of blocks worth making for that many operations.
