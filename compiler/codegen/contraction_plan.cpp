@@ -263,7 +263,8 @@ void choose_breaks(ContractionPlan& p, const Contraction& c, const Target& targe
   choose_placing(p, target);
 }
 
-// Whether all panels stay in place. Where others have the columns beside, prefetching would run into theirs row by row. With breaks, a tile counts on the one above it being the one before it.
+// Whether all panels stay in place. Where other blocks have the columns beside, prefetching would run into theirs in each row. With breaks, a tile
+// counts on the one above being the one before it.
 void choose_order(ContractionPlan& p, int64_t element, const Target& target) {
   const bool placed = p.rhs == OperandForm::AlongFree || p.rhs == OperandForm::Transposed;
   if (!placed || p.dot || p.k_blocks > 1 || p.breaks > 0 || p.blocks_n > 1 || p.N <= p.nr || p.block_m <= p.mr) return;

@@ -71,7 +71,7 @@ Tiles choose_tiles(const Target& target, Element element, int64_t batch, int64_t
   return t;
 }
 
-// Whether the epilogue reads, element by element, what another product of that size has most likely written.
+// Whether the epilogue reads an array of the result's size, which most likely another product of that size has written.
 static bool reads_alike(const Contraction& form) {
   return std::any_of(form.epilogue.begin(), form.epilogue.end(), [&](const Stmt& s) { return s.kind == StmtKind::Load && element_by_element(form, s); });
 }
