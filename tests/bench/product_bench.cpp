@@ -8,11 +8,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "runtime/step.h"
 #include "runtime/threads.h"
 #include "tests/bench/our_product.h"
 
@@ -56,28 +56,19 @@ std::vector<Product> products() {
 using Clock = std::chrono::steady_clock;
 double seconds() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-// At the beginning of a cache line, as a step's arrays and PyTorch's are; else two threads share lines in the middle of a row.
-template <class T>
-struct Aligned {
-  using value_type = T;
-  Aligned() = default;
-  template <class U>
-  explicit Aligned(const Aligned<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), line)); }
-  void deallocate(T* p, size_t) { ::operator delete(p, line); }
-  bool operator==(const Aligned&) const = default;
-  static constexpr std::align_val_t line{64};
-};
-using Array = std::vector<float, Aligned<float>>;
-
-Array numbers(int64_t count, uint64_t seed) {
-  Array v(static_cast<size_t>(count));
-  for (float& x : v) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    x = static_cast<float>(static_cast<double>(seed >> 40) * 0x1p-23 - 1);
+// Where a step would have it. Were lines not aligned, two threads would share some in the middle of each row.
+struct Numbers {
+  explicit Numbers(int64_t count) : bytes(static_cast<size_t>(count) * sizeof(float)) {}
+  Numbers(int64_t count, uint64_t seed) : Numbers(count) {
+    for (int64_t i = 0; i < count; ++i) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      data()[i] = static_cast<float>(static_cast<double>(seed >> 40) * 0x1p-23 - 1);
+    }
   }
-  return v;
-}
+  float* data() const { return reinterpret_cast<float*>(bytes.data()); }
+
+  AlignedBytes bytes;
+};
 
 struct System {
   const char* name;
@@ -116,14 +107,15 @@ class Comparison {
  private:
   bool measure(const Product& p, bool printed) {
     const test::ProductShape& s = p.shape;
-    const Array a = numbers(s.m * s.k, 1), b = numbers(s.k * s.n, 2);
+    const Numbers a(s.m * s.k, 1), b(s.k * s.n, 2);
     const bench::OurProduct ours(s, target_, pool_.threads());
     pool_.reserve_scratch(static_cast<size_t>(std::max<int64_t>(64, ours.scratch_bytes())));
     std::vector<System> systems = systems_;
     systems.insert(systems.begin(), {"ours", [&](const test::ProductShape&, const float* x, const float* y, float* z) {
       ours.run(x, y, z, pool_.scratch(), pool_.threads() > 1 ? &ThreadPool::run_frame : nullptr, &pool_);
     }});
-    std::vector<Array> results(systems.size(), Array(static_cast<size_t>(s.m * s.n)));
+    std::vector<Numbers> results;
+    for (size_t i = 0; i < systems.size(); ++i) results.emplace_back(s.m * s.n);
     std::vector<std::vector<double>> rates(systems.size());
     for (int round = 0; round < rounds_; ++round) {
       for (size_t i = 0; i < systems.size(); ++i) {
@@ -168,13 +160,13 @@ class Comparison {
   }
 
   // A fast wrong product does not count.
-  static bool agree(const Product& p, const std::vector<System>& systems, const std::vector<Array>& results) {
+  static bool agree(const Product& p, const std::vector<System>& systems, const std::vector<Numbers>& results) {
     const double bound = 1e-5 * std::sqrt(static_cast<double>(p.shape.k)) * 4;
     for (size_t i = 1; i < systems.size(); ++i) {
-      for (size_t e = 0; e < results[0].size(); ++e) {
-        const double difference = std::fabs(static_cast<double>(results[0][e]) - static_cast<double>(results[i][e]));
+      for (int64_t e = 0; e < p.shape.m * p.shape.n; ++e) {
+        const double difference = std::fabs(static_cast<double>(results[0].data()[e]) - static_cast<double>(results[i].data()[e]));
         if (difference <= bound) continue;
-        std::fprintf(stderr, "%s, %s: element %zu differs from %s's by %g\n", p.workload, p.form, e, systems[i].name, difference);
+        std::fprintf(stderr, "%s, %s: element %ld differs from %s's by %g\n", p.workload, p.form, e, systems[i].name, difference);
         return false;
       }
     }
